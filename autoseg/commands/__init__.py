@@ -1,0 +1,1 @@
+"""The verbs beside the ten stages, thin (layer 6)."""

@@ -1,0 +1,1 @@
+"""Foundations without domain knowledge: errors, geometry, labels, registry, workspace, workers, atomic files (layer 0)."""

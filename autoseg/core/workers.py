@@ -1,0 +1,111 @@
+"""Run one function over many cases: in this process or in supervised spawned workers."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from autoseg.core.errors import AutosegError
+
+logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item: a result, or the error that stopped it."""
+
+    item: Item
+    result: Result | None = None
+    error: AutosegError | None = None
+
+
+def default_workers() -> int:
+    """Processes to use when nobody says: the CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_cases(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, initializer: Callable[[], None] | None = None
+) -> Iterator[Outcome[Item, Result]]:
+    """Yield an outcome per item as it completes, in any order.
+
+    An `AutosegError` raised for an item, or the death of its worker, is that item's outcome and the rest goes on;
+    any other exception is a bug and propagates.
+
+    Args:
+        function: Picklable; called once per item.
+        items: One per case.
+        workers: Processes; 0 or 1 runs in this process.
+        initializer: Called once in each worker before its first item.
+    """
+    if workers <= 1 or len(items) <= 1:
+        for item in items:
+            yield _attempt(function, item)
+        return
+    yield from _Supervisor(function, items, min(workers, len(items)), initializer).outcomes()
+
+
+def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
+    try:
+        return Outcome(item, function(item))
+    except AutosegError as error:
+        return Outcome(item, error=error)
+
+
+class _Supervisor(Generic[Item, Result]):
+    """One single-process executor per worker, so that a death names exactly one item."""
+
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        workers: int,
+        initializer: Callable[[], None] | None,
+    ) -> None:
+        self.function = function
+        self.pending = list(reversed(items))
+        self.initializer = initializer
+        self.executors = [self._spawn() for _ in range(workers)]
+
+    def _spawn(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=context, initializer=self.initializer)
+
+    def outcomes(self) -> Iterator[Outcome[Item, Result]]:
+        running: dict[Future[Outcome[Item, Result]], tuple[int, Item]] = {}
+        try:
+            for slot in range(len(self.executors)):
+                self._submit(slot, running)
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    slot, item = running.pop(future)
+                    outcome = self._collect(future, slot, item)
+                    self._submit(slot, running)
+                    yield outcome
+        finally:
+            for executor in self.executors:
+                executor.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, slot: int, running: dict[Future[Outcome[Item, Result]], tuple[int, Item]]) -> None:
+        if self.pending:
+            item = self.pending.pop()
+            running[self.executors[slot].submit(_attempt, self.function, item)] = (slot, item)
+
+    def _collect(self, future: Future[Outcome[Item, Result]], slot: int, item: Item) -> Outcome[Item, Result]:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            logger.warning("a worker died on %s; it is replaced", item)
+            self.executors[slot].shutdown(wait=False)
+            self.executors[slot] = self._spawn()
+            error = AutosegError("its worker process was killed", "most often memory ran out; try fewer --workers")
+            return Outcome(item, error=error)

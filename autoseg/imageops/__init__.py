@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: crop, pad, resample, components, orientation (layer 2)."""

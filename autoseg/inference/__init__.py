@@ -1,0 +1,1 @@
+"""Sliding window, mirroring, averaging, streamed export (layer 4)."""

@@ -1,0 +1,1 @@
+"""Overlap, surface and lesion scores, empty-case policies, scoring protocols (layer 3)."""

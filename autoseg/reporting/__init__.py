@@ -1,0 +1,1 @@
+"""Tables and figures (layer 4)."""

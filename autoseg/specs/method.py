@@ -1,0 +1,117 @@
+"""A method: what a person chooses. One TOML file each in `autoseg/methods/`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autoseg.specs.document import Component, Document, Section
+from autoseg.specs.plan import Orientation
+
+
+class PlanChoices(Section):
+    """`[plan]`: how the planner turns a fingerprint into configurations."""
+
+    orientation: Orientation = "canonical"
+    """Keep the file's axes (the peer's behaviour) or turn to the canonical frame."""
+    network: Component = Component(name="residual_encoder_unet")
+    """Network of every configuration."""
+    encoder_blocks: tuple[int, ...] = (1, 3, 4, 6, 6, 6, 6, 6)
+    """Blocks per encoder stage; cut to the stages at hand."""
+    decoder_blocks: int = 1
+    """Convolutions per decoder stage."""
+    base_features: int = 32
+    """Channels of the finest stage."""
+    max_features: tuple[int, int] = (512, 320)
+    """Cap of the channels in 2D and 3D."""
+    budget: Literal["fixed", "device"] = "device"
+    """`fixed`: the reference element counts below; `device`: measured memory, or seconds per step on a CPU."""
+    reference_elements: tuple[int, int] = (135_000_000, 680_000_000)
+    """Largest feature-map element count in 2D and 3D at the reference batch."""
+    reference_batch: tuple[int, int] = (12, 2)
+    """Reference batch size in 2D and 3D."""
+    budget_at_minimum_batch: bool = False
+    """Whether the budget holds at batch 2 (the plain planner's rule) instead of at the reference batch."""
+    batch_share_of_dataset: float = 1.0
+    """Largest share of the data set's voxels in one batch."""
+    seconds_per_step: float = 0.5
+    """CPU budget of one training step when no GPU is there."""
+    mirror_axes: tuple[int, ...] | Literal["all"] = "all"
+    """Axes to mirror."""
+    overrides: dict[str, dict[str, tuple[float, ...]]] = {}
+    """Configuration -> `spacing_mm`, `patch_size_voxels`, `batch_size`, `features` to use instead of the planned."""
+
+
+class OptimizerChoice(Section):
+    """Optimiser, learning-rate schedule and averaging."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    """Optimiser."""
+    learning_rate: float = 2e-3
+    """Largest rate."""
+    weight_decay: float = 1e-2
+    """Decay."""
+    momentum: float = 0.99
+    """Nesterov momentum (SGD only)."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's decay rates."""
+    schedule: Literal["poly", "cosine", "constant"] = "cosine"
+    """Decay over the actual number of updates."""
+    step_on: Literal["update", "epoch"] = "update"
+    """Whether the rate changes each update or each epoch (the peer)."""
+    warmup_share: float = 0.05
+    """Share of the updates with a linearly rising rate."""
+    gradient_clip: float = 12.0
+    """Largest global gradient norm."""
+    weight_average: float = 0.0
+    """Decay of the exponential moving average of the weights that is validated and stored; 0 is off."""
+
+
+class TrainChoices(Section):
+    """`[train]`: the recipe."""
+
+    optimizer: OptimizerChoice = OptimizerChoice()
+    """Optimiser."""
+    loss: Component | None = None
+    """Loss; None picks Dice + cross-entropy, or Dice + binary cross-entropy for regions."""
+    deep_supervision: bool = True
+    """Loss on every decoder level, weights halving, the coarsest left out."""
+    sampler: Component = Component(name="foreground", options={"share": 1 / 3})
+    """How patches are drawn."""
+    augment: tuple[Component, ...] = ()
+    """In order of application."""
+    epochs: int = 1000
+    """Epochs when no budget is given."""
+    iterations_per_epoch: int = 250
+    """Updates per epoch."""
+    validation_iterations: int = 50
+    """Validation batches per epoch."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Autocast type; `auto` probes the device."""
+    compile: bool = True
+    """torch.compile on CUDA where a compiler works."""
+
+
+class PredictChoices(Section):
+    """`[predict]`: the sliding window."""
+
+    step_size: float = 0.5
+    """Window step as a share of the patch."""
+    mirror: bool = True
+    """Average over mirrored copies along the plan's mirror axes."""
+
+
+class Method(Document):
+    """The whole choice."""
+
+    name: str
+    """Name of the file without `.toml`."""
+    description: str = ""
+    """One line."""
+    extends: str | None = None
+    """Method to take everything not given here from."""
+    plan: PlanChoices = PlanChoices()
+    """Planner."""
+    train: TrainChoices = TrainChoices()
+    """Recipe."""
+    predict: PredictChoices = PredictChoices()
+    """Prediction."""

@@ -1,0 +1,51 @@
+"""`model.json`: the recipe of a model folder, all that `predict` needs besides the weights."""
+
+from __future__ import annotations
+
+from autoseg.specs.document import Document, Section
+from autoseg.specs.method import PredictChoices
+from autoseg.specs.plan import Configuration
+
+
+class Member(Section):
+    """One configuration with the folds whose logits are averaged."""
+
+    configuration: Configuration
+    """Network and preprocessing."""
+    weights: dict[str, str]
+    """Fold -> safetensors file relative to the model folder."""
+    sha256: dict[str, str]
+    """Fold -> digest of that file."""
+
+
+class Model(Document):
+    """A trained model that needs no workspace."""
+
+    dataset: str
+    """Folder name of the data set it was trained on."""
+    method: str
+    """Name of the method."""
+    channels: tuple[str, ...]
+    """Channel names, in input order."""
+    labels: dict[str, int | tuple[int, ...]]
+    """As in `dataset.json`."""
+    regions_class_order: tuple[int, ...] | None
+    """As in `dataset.json`."""
+    file_ending: str
+    """Ending of the masks to write when the input does not say."""
+    mirror_axes: tuple[int, ...]
+    """Axes that may be mirrored at prediction, after the transpose."""
+    predict: PredictChoices
+    """Sliding-window defaults."""
+    members: dict[str, Member]
+    """Configuration name -> member; all are trained, `selected` are used."""
+    selected: tuple[str, ...]
+    """Members whose probabilities are averaged, chosen on the cross-validation."""
+    selection_reason: str
+    """The scores that chose them."""
+    training_cases: int
+    """Cases seen by any fold."""
+    licence: str = ""
+    """Licence of the training data."""
+    versions: dict[str, str] = {}
+    """Package -> version."""

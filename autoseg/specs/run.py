@@ -1,0 +1,64 @@
+"""`run.json`: one training, complete enough to be repeated and to be predicted with."""
+
+from __future__ import annotations
+
+from autoseg.specs.document import Document, Section
+from autoseg.specs.method import Method
+from autoseg.specs.plan import Configuration
+
+
+class Schedule(Section):
+    """Length of the training, fixed before the first update."""
+
+    epochs: int
+    """Epochs."""
+    iterations_per_epoch: int
+    """Updates per epoch."""
+    validation_iterations: int
+    """Validation batches per epoch."""
+    time_budget_s: float | None = None
+    """Budget it was derived from."""
+    seconds_per_step: float | None = None
+    """Measured step time it was derived from."""
+
+    @property
+    def updates(self) -> int:
+        """All updates of the run."""
+        return self.epochs * self.iterations_per_epoch
+
+
+class Run(Document):
+    """Plan configuration + method + fold + versions + seed."""
+
+    dataset: str
+    """Folder name of the data set."""
+    fold: str
+    """Number, or `all`."""
+    seed: int
+    """Seed of every draw."""
+    device: str
+    """Device it started on."""
+    precision: str
+    """Autocast type: `float32` (none), `bfloat16` or `float16`."""
+    plan: str
+    """Digest of the plan."""
+    configuration: Configuration
+    """What is trained."""
+    method: Method
+    """With every override resolved."""
+    schedule: Schedule
+    """Length."""
+    channels: tuple[str, ...]
+    """Channel names."""
+    labels: dict[str, int | tuple[int, ...]]
+    """As in `dataset.json`."""
+    regions_class_order: tuple[int, ...] | None
+    """As in `dataset.json`."""
+    mirror_axes: tuple[int, ...]
+    """Axes mirrored in training."""
+    train_cases: tuple[str, ...]
+    """Case ids learned from."""
+    val_cases: tuple[str, ...]
+    """Case ids held out."""
+    versions: dict[str, str]
+    """Package -> version."""

@@ -1,0 +1,1 @@
+"""The ten stages; each reads documents and writes documents (layer 5)."""

@@ -1,0 +1,1 @@
+"""The trainer: loop, loader, optimiser, checkpoints (layer 4)."""
