@@ -12,7 +12,9 @@ import pytest
 def test_data() -> Path:
     """Folder of real images; tests that need it skip with a reason where it is absent."""
     named = os.environ.get("AUTOSEG_TEST_DATA")
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not named:
+        pytest.skip("real images: set AUTOSEG_TEST_DATA to their folder")
+    folder = Path(named)
     if not folder.is_dir():
-        pytest.skip("real images are not here: set AUTOSEG_TEST_DATA to their folder")
+        pytest.fail(f"AUTOSEG_TEST_DATA={named} is not a folder")
     return folder
