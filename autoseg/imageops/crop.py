@@ -1,0 +1,64 @@
+"""Find the part of a volume that holds anything, and cut or pad to a box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Box = tuple[slice, slice, slice]
+
+
+def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
+    """Smallest box with every voxel that is not 0 in some channel; the whole volume where all are 0.
+
+    Args:
+        image: (C, Z, Y, X).
+    """
+    shape = image.shape[1:]
+    box = [slice(0, size) for size in shape]
+    # Trim from both ends, one axis after the other: whole images are rarely mostly air, so few planes are read.
+    for axis, size in enumerate(shape):
+        first = _first_occupied(image, axis, box, range(size))
+        if first is None:
+            return (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+        last = _first_occupied(image, axis, box, range(size - 1, -1, -1))
+        box[axis] = slice(first, first + 1 if last is None else last + 1)
+    return (box[0], box[1], box[2])
+
+
+def _first_occupied(image: npt.NDArray[np.generic], axis: int, box: Sequence[slice], planes: range) -> int | None:
+    for plane in planes:
+        index: list[slice | int] = [slice(None), *box]
+        index[axis + 1] = plane
+        if image[tuple(index)].any():
+            return plane
+    return None
+
+
+def box_bounds(box: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """First and one-past-last voxel of a box."""
+    first, second, third = box
+    return (first.start, second.start, third.start), (first.stop, second.stop, third.stop)
+
+
+def pad_to(
+    array: npt.NDArray[np.generic], size_voxels: Sequence[int], *, value: float = 0
+) -> tuple[npt.NDArray[np.generic], tuple[slice, ...]]:
+    """Pad the last axes evenly on both sides to at least `size_voxels`; also where the input lies in the result.
+
+    Args:
+        array: (..., *spatial), as many trailing axes as `size_voxels` has entries.
+        size_voxels: Smallest wanted size per axis; a larger axis stays as it is.
+        value: Fill.
+    """
+    leading = array.ndim - len(size_voxels)
+    missing = [max(0, want - have) for want, have in zip(size_voxels, array.shape[leading:], strict=True)]
+    where = tuple(
+        slice(gap // 2, gap // 2 + have) for gap, have in zip(missing, array.shape[leading:], strict=True)
+    )
+    if not any(missing):
+        return array, where
+    widths = [(0, 0)] * leading + [(gap // 2, gap - gap // 2) for gap in missing]
+    return np.pad(array, widths, constant_values=value), where
