@@ -56,3 +56,16 @@ class CheckpointError(AutosegError):
 
 class SubmissionError(AutosegError):
     """A submission would be rejected by its challenge."""
+
+
+class Interrupted(AutosegError):
+    """The work was stopped by a signal after it had been saved; the same command goes on from there.
+
+    Args:
+        signal_number: What was received; decides the exit code (SIGINT 130, any other 75).
+        problem: What was stopped and where it stands.
+    """
+
+    def __init__(self, signal_number: int, problem: str) -> None:
+        self.signal_number = signal_number
+        super().__init__(problem, "run the same command again to go on")

@@ -1,1 +1,1 @@
-"""The trainer: loop, loader, optimiser, checkpoints (layer 4)."""
+"""The trainer: loop, loader, optimiser, schedule, checkpoints (layer 4)."""

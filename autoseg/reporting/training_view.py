@@ -1,0 +1,100 @@
+"""Show a training as it runs: a live line on a terminal, one plain line per epoch elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+logger = logging.getLogger(__name__)
+
+
+class FinishedEpoch(Protocol):
+    """What is shown of an epoch (`autoseg.training.progress.EpochLog`)."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def train_loss(self) -> float: ...
+    @property
+    def validation_loss(self) -> float: ...
+    @property
+    def dice(self) -> dict[str, float | None]: ...
+    @property
+    def mean_dice(self) -> float: ...
+    @property
+    def silent(self) -> tuple[str, ...]: ...
+
+
+class TrainingView:
+    """Observer of a trainer.
+
+    Args:
+        title: Configuration and fold.
+        epochs: Epochs of the run.
+        console: Where to draw; None is standard error.
+    """
+
+    def __init__(self, title: str, *, epochs: int, console: Console | None = None) -> None:
+        self.title, self.epochs = title, epochs
+        self.console = console or Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=False),
+        )
+        self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        self._task: Any = None
+        self._first: tuple[int, float] | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def updated(self, update: int, total: int, loss: float) -> None:
+        """One update is done."""
+        if self._first is None:
+            self._first = (update, time.monotonic())
+            self._task = self._bar.add_task(self.title, total=total, loss=loss)
+        self._remaining = self._estimate(update, total)
+        self._bar.update(self._task, completed=update, loss=loss)
+
+    def epoch_finished(self, log: FinishedEpoch, seconds: float) -> None:
+        """One epoch is done."""
+        dice = " ".join(f"{name} {'-' if value is None else format(value, '.3f')}" for name, value in log.dice.items())
+        logger.info(
+            "%s epoch %d/%d: loss %.3f, validation %.3f, pseudo Dice %.3f (%s), %.1f s, %s left",
+            self.title,
+            log.epoch + 1,
+            self.epochs,
+            log.train_loss,
+            log.validation_loss,
+            log.mean_dice,
+            dice,
+            seconds,
+            _clock(self._remaining),
+        )
+        for name in log.silent:
+            logger.warning("'%s' has not been found in any validation patch for several epochs", name)
+
+    def _estimate(self, update: int, total: int) -> float:
+        first, started = self._first or (update, time.monotonic())
+        done = update - first
+        return (time.monotonic() - started) / done * (total - update) if done else 0.0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

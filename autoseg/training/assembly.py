@@ -1,0 +1,135 @@
+"""Build the live parts of a run from documents and preprocessed cases."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from autoseg.augment._geometry import PatchGeometry
+from autoseg.augment._pipeline import Pipeline
+from autoseg.core.labels import LabelSpace
+from autoseg.core.seeds import derive_seed
+from autoseg.networks import networks
+from autoseg.sampling import samplers
+from autoseg.specs.method import TrainChoices
+from autoseg.specs.plan import Configuration
+from autoseg.training.loader import BatchLoader, CaseReader
+from autoseg.training.objective import Objective
+from autoseg.training.optim import WeightAverage, build_optimizer
+from autoseg.training.trainer import Parts, TrainingState, gradient_step
+
+logger = logging.getLogger(__name__)
+WARM_UP_STEPS = 3
+MEASURED_STEPS = 9
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the parts are built from.
+
+    Attributes:
+        configuration: Network and patch.
+        train: Loss, optimiser, sampler, augmentation.
+        space: Classes or regions.
+        channels: Image channels.
+        mirror_axes: Axes that may be mirrored, in (z, y, x).
+        seed: Seed of this fold.
+        device: Where to train.
+        precision: Autocast type.
+    """
+
+    configuration: Configuration
+    train: TrainChoices
+    space: LabelSpace
+    channels: int
+    mirror_axes: tuple[int, ...]
+    seed: int
+    device: torch.device
+    precision: torch.dtype
+
+
+def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> Parts:
+    """Build network, optimiser, loss, loaders; equal recipes give equal initial weights."""
+    configuration, train = recipe.configuration, recipe.train
+    network = _network(recipe)
+    optimizer = build_optimizer(network, train.optimizer)
+    average = WeightAverage(network) if train.optimizer.weight_average > 0 else None
+    scaler = torch.amp.GradScaler(recipe.device.type) if recipe.precision == torch.float16 else None
+    geometry = patch_geometry(configuration, recipe.mirror_axes)
+    augment = Pipeline(train.augment, geometry)
+    centre_crop = Pipeline((), geometry)
+    levels = len(configuration.topology.strides) - 1 if train.deep_supervision else 1
+    return Parts(
+        state=TrainingState(network, optimizer, average, scaler),
+        objective=Objective(train.loss, space=recipe.space, batch_dice=configuration.batch_dice, levels=levels),
+        augment=augment,
+        centre_crop=centre_crop,
+        train=_loader(recipe, train_cases, augment, "train"),
+        validation=_loader(recipe, val_cases, centre_crop, "validation"),
+        device=recipe.device,
+        precision=recipe.precision,
+    )
+
+
+def measure_step_s(parts: Parts, *, clip: float) -> float:
+    """Median seconds of one update, loading included, as the loop runs it. The parts are spent: build new ones."""
+    durations = []
+    stream = parts.train.stream(0)
+    for batch in itertools.islice(stream, WARM_UP_STEPS):
+        gradient_step(parts, batch, clip=clip)
+    for _ in range(MEASURED_STEPS):
+        started = time.perf_counter()
+        gradient_step(parts, next(stream), clip=clip)
+        durations.append(time.perf_counter() - started)
+    stream.close()  # type: ignore[attr-defined] - a generator
+    return statistics.median(durations)
+
+
+def patch_geometry(configuration: Configuration, mirror_axes: tuple[int, ...]) -> PatchGeometry:
+    """What augmentation needs to know; a 2D patch has the axes (y, x), numbered from 0."""
+    shift = 3 - configuration.dimensions
+    preprocessing = configuration.preprocessing
+    return PatchGeometry(
+        patch_size_voxels=configuration.patch_size_voxels,
+        mirror_axes=tuple(axis - shift for axis in mirror_axes if axis >= shift),
+        masked_channels=tuple(index for index, masked in enumerate(preprocessing.mask_normalization) if masked),
+    )
+
+
+def _network(recipe: Recipe) -> torch.nn.Module:
+    configuration = recipe.configuration
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(recipe.seed, "weights"))
+        network: torch.nn.Module = networks.build(
+            configuration.network.name,
+            configuration.network.options,
+            topology=configuration.topology,
+            channels=recipe.channels,
+            heads=recipe.space.heads,
+        )
+    network.deep_supervision = recipe.train.deep_supervision  # type: ignore[assignment]
+    return network.to(recipe.device).train()
+
+
+def _loader(recipe: Recipe, cases: Sequence[CaseReader], pipeline: Pipeline, purpose: str) -> BatchLoader:
+    source = tuple(pipeline.source_size_voxels)
+    flat = (1,) * (3 - recipe.configuration.dimensions)
+    sampler = samplers.build(
+        recipe.train.sampler.name,
+        recipe.train.sampler.options,
+        patch_size_voxels=(*flat, *recipe.configuration.patch_size_voxels),
+        source_size_voxels=(*flat, *source),
+    )
+    return BatchLoader(
+        cases,
+        sampler,
+        batch_size=recipe.configuration.batch_size,
+        source_size_voxels=source,
+        seed=derive_seed(recipe.seed, purpose),
+    )

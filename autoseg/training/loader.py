@@ -1,0 +1,158 @@
+"""Batches of raw patches: batch i is a pure function of (seed, fold, i), read one step ahead in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoseg.core.seeds import derive_seed
+
+Corner = tuple[int, int, int]
+OUTSIDE = -1
+"""Label of voxels beyond the volume."""
+
+
+class CaseReader(Protocol):
+    """A preprocessed case (`autoseg.io.case_store.StoredCase`)."""
+
+    case_id: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(z, y, x)."""
+
+    @property
+    def channels(self) -> int:
+        """Image channels."""
+
+    @property
+    def locations(self) -> Mapping[str, npt.NDArray[np.integer]]:
+        """Sampled voxels per class."""
+
+    def read_patch(
+        self, start: Sequence[int], stop: Sequence[int]
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]:
+        """Image (C, z, y, x) and labels (z, y, x) of a box inside of the volume."""
+
+
+class Sampler(Protocol):
+    """A registered sampler (`autoseg.sampling`)."""
+
+    def case_index(self, number: int, *, cases: int, seed: int) -> int:
+        """Case of a patch."""
+
+    def is_foreground(self, position: int, *, batch_size: int) -> bool:
+        """Whether a patch is centred on foreground."""
+
+    def corner(
+        self,
+        rng: np.random.Generator,
+        *,
+        shape: Sequence[int],
+        locations: Mapping[str, npt.NDArray[np.integer]] | None,
+    ) -> Corner:
+        """First voxel of the patch."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Raw patches before augmentation.
+
+    Attributes:
+        image: (B, C, *source) float32; zero beyond the volume.
+        labels: (B, 1, *source) int16; -1 beyond the volume or the non-zero crop.
+        seeds: One per sample, for its augmentation.
+        cases: Case ids.
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    seeds: tuple[int, ...]
+    cases: tuple[str, ...]
+
+
+class BatchLoader:
+    """Draws and reads batches.
+
+    Args:
+        cases: Preprocessed cases.
+        sampler: Where to look.
+        batch_size: Patches per batch.
+        source_size_voxels: (z, y, x), or (y, x) in 2D, of what is read.
+        seed: Everything drawn derives from it.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[CaseReader],
+        sampler: Sampler,
+        *,
+        batch_size: int,
+        source_size_voxels: Sequence[int],
+        seed: int,
+    ) -> None:
+        self.cases = tuple(cases)
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.is_2d = len(source_size_voxels) == 2
+        self.source = (1, *source_size_voxels) if self.is_2d else tuple(source_size_voxels)
+        self.seed = seed
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index` of the run, the same however often and wherever it is asked for."""
+        image = np.zeros((self.batch_size, self.cases[0].channels, *self.source), np.float32)
+        labels = np.full((self.batch_size, 1, *self.source), OUTSIDE, np.int16)
+        names, seeds = [], []
+        for position in range(self.batch_size):
+            number = index * self.batch_size + position
+            case = self.cases[self.sampler.case_index(number, cases=len(self.cases), seed=self.seed)]
+            try:
+                self._fill(case, number, position, image[position], labels[position, 0])
+            except Exception as error:
+                error.add_note(f"while reading case {case.case_id} for batch {index}")
+                raise
+            names.append(case.case_id)
+            seeds.append(derive_seed(self.seed, "augment", number))
+        if self.is_2d:
+            image, labels = image[:, :, 0], labels[:, :, 0]
+        return Batch(torch.from_numpy(image), torch.from_numpy(labels), tuple(seeds), tuple(names))
+
+    def _fill(
+        self,
+        case: CaseReader,
+        number: int,
+        position: int,
+        image: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int16],
+    ) -> None:
+        rng = np.random.default_rng(derive_seed(self.seed, "place", number))
+        is_foreground = self.sampler.is_foreground(position, batch_size=self.batch_size)
+        corner = self.sampler.corner(rng, shape=case.shape, locations=case.locations if is_foreground else None)
+        start = [max(0, first) for first in corner]
+        stop = [min(size, first + width) for size, first, width in zip(case.shape, corner, self.source, strict=True)]
+        if any(first >= last for first, last in zip(start, stop, strict=True)):
+            return
+        target = tuple(
+            slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True)
+        )
+        image[(slice(None), *target)], labels[target] = case.read_patch(start, stop)
+
+    def stream(self, first: int) -> Iterator[Batch]:
+        """Batches `first`, `first` + 1, ... without end; the next is read while the current is used."""
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
+            upcoming = pool.submit(self.batch, first)
+            index = first
+            try:
+                while True:
+                    batch = upcoming.result()
+                    index += 1
+                    upcoming = pool.submit(self.batch, index)
+                    yield batch
+            finally:
+                upcoming.cancel()

@@ -1,0 +1,244 @@
+"""The training loop: update, validate once per epoch, save, stop and go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from autoseg.augment._pipeline import Pipeline
+from autoseg.core.atomic import write_text
+from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.core.seeds import derive_seed
+from autoseg.io.weights import save_weights
+from autoseg.specs.document import canonical_json
+from autoseg.specs.run import Run
+from autoseg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from autoseg.training.interrupts import StopRequest
+from autoseg.training.loader import Batch, BatchLoader
+from autoseg.training.objective import Objective
+from autoseg.training.optim import set_learning_rate
+from autoseg.training.progress import EpochLog, Progress
+from autoseg.training.schedule import average_decay, learning_rate
+
+CHECKPOINT = "checkpoint_latest.safetensors"
+FINAL = "weights_final.safetensors"
+BEST = "weights_best.safetensors"
+LOG = "log.jsonl"
+CHECKPOINT_INTERVAL_S = 60.0
+"""Work lost at most when the process is killed."""
+
+
+@dataclass
+class Parts:
+    """Everything the loop moves, built by `autoseg.training.assembly`.
+
+    Attributes:
+        state: Network, optimiser, weight average, gradient scaler.
+        objective: Loss and counts from logits and labels.
+        augment: Turns raw training patches into network input.
+        centre_crop: The same without augmentation, for validation.
+        train: Training batches.
+        validation: Batches of the held-out cases.
+        device: Where the network lives.
+        precision: Autocast type; float32 is off.
+    """
+
+    state: TrainingState
+    objective: Objective
+    augment: Pipeline
+    centre_crop: Pipeline
+    train: BatchLoader
+    validation: BatchLoader
+    device: torch.device
+    precision: torch.dtype
+
+
+class Observer(Protocol):
+    """Whoever shows the run."""
+
+    def updated(self, update: int, total: int, loss: float) -> None:
+        """One update is done."""
+
+    def epoch_finished(self, log: EpochLog, seconds: float) -> None:
+        """One epoch is done and logged."""
+
+
+class Trainer:
+    """One run in one folder.
+
+    Args:
+        run: What is trained and for how long.
+        folder: Of the run; holds log, checkpoint and weights.
+        parts: The live objects.
+        observer: Is told of updates and epochs.
+    """
+
+    def __init__(self, run: Run, folder: Path, parts: Parts, observer: Observer) -> None:
+        self.run, self.folder, self.parts, self.observer = run, folder, parts, observer
+        self.choice = run.method.train.optimizer
+        self.progress = Progress(parts.objective.space.names)
+        self._saved_at = time.monotonic()
+
+    def fit(self) -> None:
+        """Train to the end of the schedule.
+
+        Raises:
+            Interrupted: SIGTERM or Ctrl-C arrived; the state is saved.
+            AutosegError: The loss is no longer a finite number.
+            CheckpointError: The saved state is damaged or belongs to other settings.
+        """
+        self._resume()
+        schedule = self.run.schedule
+        with StopRequest() as stop, contextlib.closing(self.parts.train.stream(self.progress.update)) as batches:
+            started = time.monotonic()
+            while self.progress.update < schedule.updates:
+                loss = self._update(next(batches))
+                self.progress.record_update(loss)
+                self.observer.updated(self.progress.update, schedule.updates, loss)
+                if self.progress.update % schedule.iterations_per_epoch == 0:
+                    self._finish_epoch(time.monotonic() - started)
+                    started = time.monotonic()
+                if stop.signal_number is not None:
+                    self.save()
+                    raise Interrupted(
+                        stop.signal_number, f"stopped after update {self.progress.update} of {schedule.updates}"
+                    )
+                if time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S:
+                    self.save()
+        self.save()
+        self._save_weights(FINAL)
+
+    def _update(self, batch: Batch) -> float:
+        """One optimiser step; returns the loss."""
+        parts, state = self.parts, self.parts.state
+        update = self.progress.update
+        # Dropout and other draws of torch depend on the update alone, so nothing random needs to be saved.
+        torch.manual_seed(derive_seed(self.run.seed, self.run.fold, "update", update))
+        set_learning_rate(state.optimizer, learning_rate(self.choice, self.run.schedule, update))
+        loss = gradient_step(parts, batch, clip=self.choice.gradient_clip)
+        if not math.isfinite(loss):
+            raise AutosegError(
+                f"the loss is {loss} at update {update}", "lower the rate: --set train.optimizer.learning_rate=..."
+            )
+        if state.average is not None:
+            state.average.update(average_decay(self.choice, update))
+        return loss
+
+    def _finish_epoch(self, seconds: float) -> None:
+        schedule = self.run.schedule
+        with self._averaged_weights():
+            losses, counts = self._validate()
+            log = self.progress.finish_epoch(
+                iterations_per_epoch=schedule.iterations_per_epoch,
+                learning_rate=learning_rate(self.choice, schedule, self.progress.update - 1),
+                validation_losses=losses,
+                counts=counts,
+            )
+            if log.is_best:
+                save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
+        line = {**asdict(log), "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())}}
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.observer.epoch_finished(log, seconds)
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[list[float], list[tuple[int, int, int]]]:
+        """Losses and pooled counts over this epoch's validation batches."""
+        parts, steps = self.parts, self.run.schedule.validation_iterations
+        epoch = self.progress.update // self.run.schedule.iterations_per_epoch - 1
+        losses: list[float] = []
+        counts = torch.zeros(len(parts.objective.space.names), 3, dtype=torch.int64)
+        parts.state.network.eval()
+        for batch in itertools.islice(parts.validation.stream(epoch * steps), steps):
+            image, labels = parts.centre_crop(batch.image.to(parts.device), batch.labels.to(parts.device), seeds=batch.seeds)
+            with autocast(parts):
+                outputs = parts.state.network(image)
+            losses.append(float(parts.objective.loss(outputs, labels)))
+            counts += parts.objective.counts(outputs, labels).cpu()
+        parts.state.network.train()
+        return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
+
+    @contextlib.contextmanager
+    def _averaged_weights(self) -> Any:
+        average = self.parts.state.average
+        if average is not None:
+            average.swap()
+        try:
+            yield
+        finally:
+            if average is not None:
+                average.swap()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        values = self.progress.to_values()
+        save_checkpoint(self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run))
+        self._saved_at = time.monotonic()
+
+    def _save_weights(self, name: str) -> None:
+        with self._averaged_weights():
+            save_weights(self.folder / name, self.parts.state.network.state_dict(), {"epoch": str(self.run.schedule.epochs)})
+
+    def _resume(self) -> None:
+        """Restore the last checkpoint, if there is one, and cut the log back to it."""
+        path = self.folder / CHECKPOINT
+        if path.is_file():
+            values = load_checkpoint(path, self.parts.state, run_digest=settings_digest(self.run))
+            self.progress = Progress.from_values(values)
+        log = self.folder / LOG
+        if log.is_file():
+            write_text(log, "".join(_lines_until(log, self.progress.update)))
+
+
+def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
+    """Augment, forward, backward, clip and step; returns the loss."""
+    state = parts.state
+    image, labels = parts.augment(
+        batch.image.to(parts.device, non_blocking=True), batch.labels.to(parts.device, non_blocking=True), seeds=batch.seeds
+    )
+    state.optimizer.zero_grad(set_to_none=True)
+    with autocast(parts):
+        outputs = state.network(image)
+    loss = parts.objective.loss(outputs, labels)
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    if state.scaler is None:
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        state.optimizer.step()
+    else:
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+    return float(loss.detach())
+
+
+def autocast(parts: Parts) -> torch.autocast:
+    """Autocast context of a run; float32 switches it off."""
+    return torch.autocast(parts.device.type, dtype=parts.precision, enabled=parts.precision != torch.float32)
+
+
+def settings_digest(run: Run) -> str:
+    """Digest of what a checkpoint must agree on; the length may grow, the device may change."""
+    values = run.model_dump(mode="json", exclude={"schedule", "versions", "device"})
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:12]
+
+
+def _lines_until(log: Path, update: int) -> list[str]:
+    """Complete log lines of epochs that end at or before `update`."""
+    kept = []
+    for line in log.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["update"] > update:
+            break
+        kept.append(line)
+    return kept
