@@ -1,0 +1,134 @@
+"""Convolution blocks with nnU-Net v2's parameter names (`convs.N.conv`, `convs.N.norm`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.networks._options import BlockOptions
+from autoseg.specs.plan import Topology
+
+LEAKY_SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class Style:
+    """Makers of the layers of a network, chosen once by dimension and options."""
+
+    conv: Callable[..., nn.Module]
+    transposed: Callable[..., nn.Module]
+    norm: Callable[[int], nn.Module]
+    activation: Callable[[], nn.Module]
+    dropout: Callable[[], nn.Module] | None
+    max_pool: Callable[..., nn.Module]
+    average_pool: Callable[..., nn.Module]
+    conv_bias: bool
+
+    @classmethod
+    def of(cls, options: BlockOptions, topology: Topology) -> Style:
+        """Makers for 2D or 3D."""
+        flat = topology.dimensions == 2
+        norms = {
+            "instance": nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
+            "batch": nn.BatchNorm2d if flat else nn.BatchNorm3d,
+        }
+        activations: dict[str, Callable[[], nn.Module]] = {
+            "leaky_relu": partial(nn.LeakyReLU, LEAKY_SLOPE, inplace=True),
+            "relu": partial(nn.ReLU, True),
+        }
+        dropout = nn.Dropout2d if flat else nn.Dropout3d
+        return cls(
+            conv=nn.Conv2d if flat else nn.Conv3d,
+            transposed=nn.ConvTranspose2d if flat else nn.ConvTranspose3d,
+            norm=partial(norms[options.norm], eps=options.norm_eps, affine=True),
+            activation=activations[options.activation],
+            dropout=partial(dropout, options.dropout) if options.dropout else None,
+            max_pool=nn.MaxPool2d if flat else nn.MaxPool3d,
+            average_pool=nn.AvgPool2d if flat else nn.AvgPool3d,
+            conv_bias=options.conv_bias,
+        )
+
+
+class ConvBlock(nn.Module):
+    """Convolution, dropout, norm, activation.
+
+    Args:
+        style: Layer makers.
+        channels_in: Input channels.
+        channels_out: Output channels.
+        kernel: Odd edge per axis; the padding keeps the size.
+        stride: Step per axis.
+        bias: Whether the convolution has a bias.
+        activated: Whether dropout and activation are part of it.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        bias: bool,
+        activated: bool = True,
+    ) -> None:
+        super().__init__()
+        padding = tuple((edge - 1) // 2 for edge in kernel)
+        self.conv = style.conv(channels_in, channels_out, kernel, stride, padding, bias=bias)
+        self.dropout = style.dropout() if style.dropout and activated else None
+        self.norm = style.norm(channels_out)
+        self.nonlin = style.activation() if activated else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, D, *S / stride)."""
+        x = self.conv(x)
+        if self.dropout is not None:
+            x = self.dropout(x)
+        x = self.norm(x)
+        return x if self.nonlin is None else self.nonlin(x)
+
+
+class ConvStack(nn.Module):
+    """Convolution blocks in a row; the first one changes width and size."""
+
+    def __init__(
+        self,
+        style: Style,
+        channels_in: int,
+        channels_out: int,
+        *,
+        blocks: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        ones = (1,) * len(kernel)
+        steps = (stride or ones, *(ones for _ in range(blocks - 1)))
+        widths = (channels_in, *(channels_out for _ in range(blocks - 1)))
+        self.convs = nn.Sequential(
+            *(
+                ConvBlock(style, width, channels_out, kernel=kernel, stride=step, bias=style.conv_bias)
+                for width, step in zip(widths, steps, strict=True)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, D, *S / stride)."""
+        out: Tensor = self.convs(x)
+        return out
+
+
+def initialize(network: nn.Module) -> None:
+    """He initialisation of every convolution for leaky ReLU (He et al., ICCV 2015), biases 0."""
+    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, kinds):
+                nn.init.kaiming_normal_(module.weight, a=LEAKY_SLOPE)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

@@ -1,0 +1,108 @@
+"""Residual blocks and encoder with nnU-Net v2's parameter names (`blocks.N.conv1`, `.conv2`, `.skip`)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from autoseg.networks._blocks.convolution import ConvBlock, ConvStack, Style
+from autoseg.specs.plan import Topology
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip connection that pools and projects where needed.
+
+    This is the block D of He et al., Bag of Tricks for Image Classification, CVPR 2019: average pooling before the
+    1x1 projection, so that no voxel is skipped.
+    """
+
+    def __init__(
+        self, style: Style, channels_in: int, channels_out: int, *, kernel: tuple[int, ...], stride: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        ones = (1,) * len(kernel)
+        bias = style.conv_bias
+        self.conv1 = ConvBlock(style, channels_in, channels_out, kernel=kernel, stride=stride, bias=bias)
+        self.conv2 = ConvBlock(
+            style, channels_out, channels_out, kernel=kernel, stride=ones, bias=bias, activated=False
+        )
+        self.nonlin2 = style.activation()
+        skip: list[nn.Module] = []
+        if max(stride) > 1:
+            skip.append(style.average_pool(stride, stride))
+        if channels_in != channels_out:
+            skip.append(
+                ConvBlock(style, channels_in, channels_out, kernel=ones, stride=ones, bias=False, activated=False)
+            )
+        self.skip = nn.Sequential(*skip)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, D, *S / stride)."""
+        branch = self.conv2(self.conv1(x))
+        branch += self.skip(x)
+        out: Tensor = self.nonlin2(branch)
+        return out
+
+
+class ResidualStack(nn.Module):
+    """Residual blocks in a row; the first one changes width and size."""
+
+    def __init__(
+        self,
+        style: Style,
+        channels_in: int,
+        channels_out: int,
+        *,
+        blocks: int,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        ones = (1,) * len(kernel)
+        self.blocks = nn.Sequential(
+            ResidualBlock(style, channels_in, channels_out, kernel=kernel, stride=stride),
+            *(ResidualBlock(style, channels_out, channels_out, kernel=kernel, stride=ones) for _ in range(blocks - 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, D, *S / stride)."""
+        out: Tensor = self.blocks(x)
+        return out
+
+
+class ResidualEncoder(nn.Module):
+    """A stem convolution, then one residual stack per stage."""
+
+    def __init__(self, style: Style, topology: Topology, channels: int) -> None:
+        super().__init__()
+        widths = (topology.features[0], *topology.features[:-1])
+        self.stem = ConvStack(style, channels, topology.features[0], blocks=1, kernel=topology.kernels[0])
+        self.stages = nn.Sequential(
+            *(
+                ResidualStack(
+                    style,
+                    widths[stage],
+                    topology.features[stage],
+                    blocks=topology.encoder_blocks[stage],
+                    kernel=topology.kernels[stage],
+                    stride=topology.strides[stage],
+                )
+                for stage in range(len(topology.features))
+            )
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, *S) -> features of each stage, finest first."""
+        x = self.stem(x)
+        skips = []
+        for stage in self.stages:
+            x = stage(x)
+            skips.append(x)
+        return skips
+
+
+def zero_residual_branches(network: nn.Module) -> None:
+    """Start every residual block as its skip connection (Goyal et al., 2017): last norm of the branch is 0."""
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            for parameter in module.conv2.norm.parameters():
+                nn.init.zeros_(parameter)
