@@ -1,4 +1,4 @@
-"""True positives, false positives and false negatives, computed once for every overlap loss and for pseudo Dice."""
+"""Intersections and volumes, computed once for every overlap loss; hard counts for the pseudo Dice."""
 
 from __future__ import annotations
 
@@ -16,41 +16,69 @@ def class_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Soft intersection, predicted and reference volume per sample and head.
 
+    True positives are the intersection I, false positives P - I, false negatives R - I.
+
     Args:
         probabilities: (B, C, *S) float32.
-        target: (B, 1, *S) class index, or (B, C, *S) bool for regions.
+        target: (B, 1, *S) int64 head index, or (B, C, *S) bool for regions.
         mask: (B, 1, *S) bool, True where annotated, or None.
         with_background: Whether head 0 is kept.
 
     Returns:
-        Intersection, sum of probabilities, sum of the reference: each (B, C) float32, without head 0 unless kept.
+        I, P, R: each (B, C) float32, without head 0 unless kept.
     """
-    first = 0 if with_background else 1
-    is_index = not target.dtype.is_floating_point and target.dtype != torch.bool
     axes = tuple(range(1, probabilities.ndim - 1))
+    valid = None if mask is None else mask[:, 0]
     rows = []
-    # One class at a time: never a one-hot copy of the target (saves C x 4 bytes per voxel, twice with its gradient).
-    for head in range(first, probabilities.shape[1]):
-        chosen = probabilities[:, head]  # (B, *S)
-        reference = target[:, 0] == head if is_index else target[:, head].bool()
-        if mask is not None:
-            reference = reference & mask[:, 0]
-            chosen = chosen * mask[:, 0]
+    # One head at a time, so that no one-hot copy of the target is made; unbind, whose gradient is one stack.
+    for head, chosen in enumerate(probabilities.unbind(1)):
+        if head == 0 and not with_background:
+            continue
+        reference = target[:, head] if target.dtype == torch.bool else target[:, 0] == head  # (B, *S)
+        if valid is not None:
+            reference = reference & valid
+            chosen = chosen * valid
         rows.append(((chosen * reference).sum(axes), chosen.sum(axes), reference.sum(axes, dtype=torch.float32)))
     intersection, predicted, truth = (torch.stack(parts, 1) for parts in zip(*rows, strict=True))
     return intersection, predicted, truth
 
 
 def soft_dice(sums: tuple[Tensor, Tensor, Tensor], *, batch_dice: bool, smooth: float) -> Tensor:
-    """Mean soft Dice over heads (and samples): (2 I + s) / (P + R + s), Drozdzal et al. 2016 with a linear denominator.
+    """Mean over heads (and samples) of (2 I + s) / (P + R + s), the soft Dice that nnU-Net v2 uses.
 
     Args:
         sums: Intersection I, predicted P and reference R volume, (B, C) each.
         batch_dice: Pool the batch into one volume first.
-        smooth: Added to both sides, so that an absent class that is not predicted scores 1.
+        smooth: s, added to both sides: an absent head that is not predicted scores 1.
 
     Returns:
         Scalar in [0, 1].
     """
     intersection, predicted, truth = (part.sum(0) if batch_dice else part for part in sums)
     return ((2 * intersection + smooth) / (truth + predicted + smooth).clamp_min(1e-8)).mean()
+
+
+@torch.no_grad()
+def online_counts(logits: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Hard counts over a batch, from which the pseudo Dice of an epoch is pooled.
+
+    Args:
+        logits: (B, C, *S).
+        target: (B, 1, *S) int64 head index, or (B, C, *S) bool for regions.
+        mask: (B, 1, *S) bool, True where annotated, or None.
+
+    Returns:
+        True positives, false positives, false negatives: each (foreground classes,) or (regions,) int64.
+    """
+    regions = target.dtype == torch.bool
+    found = logits > 0 if regions else logits.argmax(1, keepdim=True)
+    counts = []
+    for head in range(0 if regions else 1, logits.shape[1]):
+        predicted = found[:, head : head + 1] if regions else found == head
+        reference = target[:, head : head + 1] if regions else target == head
+        if mask is not None:
+            predicted, reference = predicted & mask, reference & mask
+        hits = (predicted & reference).sum()
+        counts.append((hits, predicted.sum() - hits, reference.sum() - hits))
+    true_positives, false_positives, false_negatives = (torch.stack(parts) for parts in zip(*counts, strict=True))
+    return true_positives, false_positives, false_negatives
