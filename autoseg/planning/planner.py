@@ -1,0 +1,192 @@
+"""From fingerprint and method to the plan: all configurations, every decision with its reason. No disk, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoseg.core.errors import SpecError
+from autoseg.core.registry import nearest
+from autoseg.planning import channels as channel_rules
+from autoseg.planning.budget import Heads
+from autoseg.planning.configure import Fitted, fit_configuration
+from autoseg.planning.frame import Frame, make_frame, numbers
+from autoseg.planning.mirroring import mirror_axes
+from autoseg.planning.spacing import FloatArray
+from autoseg.specs.dataset import Dataset
+from autoseg.specs.fingerprint import Fingerprint
+from autoseg.specs.method import Method, PlanChoices
+from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing
+
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features")
+
+LOWRES_BELOW_PATCH_SHARE = 0.25
+"""A low resolution is planned when the patch holds less than this share of the median case (nnU-Net v2)."""
+
+LOWRES_STEP = 1.03
+"""Factor by which the low resolution's spacing grows until that is so (nnU-Net v2)."""
+
+LOWRES_MINIMUM_RATIO = 2.0
+"""It is dropped unless the full resolution has at least this many times its voxels (nnU-Net v2)."""
+
+
+@dataclass(frozen=True)
+class _Context:
+    choices: PlanChoices
+    heads: Heads
+    frame: Frame
+    preprocessing: Preprocessing
+    """Of the full resolution."""
+
+    def fit(
+        self, name: str, spacing_mm: FloatArray, median_shape_voxels: Sequence[float], dataset_voxels: float
+    ) -> Fitted:
+        return fit_configuration(
+            name,
+            tuple(float(value) for value in spacing_mm),
+            tuple(float(value) for value in median_shape_voxels),
+            dataset_voxels=dataset_voxels,
+            choices=self.choices,
+            heads=self.heads,
+        )
+
+    def configuration(
+        self, name: str, fitted: Fitted, preprocessing: Preprocessing, *, median: Sequence[float], batch_dice: bool
+    ) -> Configuration:
+        first, second, third = (round(float(size)) for size in median)
+        return Configuration(
+            name=name,
+            preprocessing=preprocessing,
+            patch_size_voxels=fitted.patch_size_voxels,
+            batch_size=fitted.batch_size,
+            median_shape_voxels=(first, second, third),
+            topology=fitted.topology,
+            network=self.choices.network,
+            batch_dice=batch_dice,
+        )
+
+
+def make_plan(dataset: Dataset, fingerprint: Fingerprint, method: Method) -> Plan:
+    """Plan every configuration that the data allow.
+
+    Source of the rules: nnU-Net v2 (Isensee et al., Nature Methods 2021; Isensee et al., MICCAI 2024).
+
+    Raises:
+        SpecError: No usable cases, or an override that does not exist or does not fit.
+        BudgetError: No patch fits the budget.
+    """
+    choices = method.plan
+    _check_overrides(choices)
+    channels = dataset.channels()
+    frame = make_frame(fingerprint, choices)
+    relative_size = fingerprint.median_relative_size_after_cropping
+    components, masks = channel_rules.normalizations(channels, relative_size)
+    preprocessing = Preprocessing(
+        orientation=choices.orientation,
+        transpose=frame.transpose,
+        spacing_mm=_vector(frame.spacing_mm),
+        normalization=components,
+        mask_normalization=masks,
+        intensities=fingerprint.intensities,
+    )
+    context = _Context(choices, Heads(len(channels), len(dataset.labels)), frame, preprocessing)
+    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
+    configurations, decisions = _plan_2d(context)
+    if not frame.is_planar:
+        in_3d, reasons = _plan_3d(context)
+        configurations, decisions = configurations + in_3d, decisions + reasons
+    explained = channel_rules.explain(channels, components, masks, relative_size)
+    return Plan(
+        dataset=fingerprint.dataset,
+        method=method.name,
+        fingerprint=fingerprint.digest(),
+        method_digest=method.plan.digest(),
+        channels=channels,
+        labels=dataset.labels,
+        regions_class_order=dataset.regions_class_order,
+        mirror_axes=axes,
+        configurations={configuration.name: configuration for configuration in configurations},
+        decisions=(*frame.decisions, *explained, mirroring, *decisions),
+    )
+
+
+def _plan_2d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
+    frame = context.frame
+    spacing = frame.spacing_mm[1:]
+    fitted = context.fit("2d", spacing, frame.median_shape_voxels[1:], frame.dataset_voxels)
+    preprocessing = context.preprocessing.model_copy(update={"native_axes": (0,)})
+    median = (float(frame.native_slices), *frame.median_shape_voxels[1:])
+    decision = Decision(
+        topic="2d spacing",
+        value=f"{numbers(spacing)} mm in plane",
+        reason="slices across the axis with the largest spacing keep their distance; Dice is pooled over the batch",
+    )
+    configuration = context.configuration("2d", fitted, preprocessing, median=median, batch_dice=True)
+    return (configuration,), (decision, *fitted.decisions)
+
+
+def _plan_3d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
+    frame = context.frame
+    median = frame.median_shape_voxels
+    fullres = context.fit("3d_fullres", frame.spacing_mm, median, frame.dataset_voxels)
+    lowres, reasons = _plan_lowres(context, fullres)
+    batch_dice = Decision(
+        topic="3d_fullres batch Dice",
+        value="pooled over the batch" if lowres else "per patch",
+        reason="patches see a small part of the case" if lowres else "there is no low resolution: patches see enough",
+    )
+    decisions = (*fullres.decisions, *reasons, batch_dice)
+    full = context.configuration(
+        "3d_fullres", fullres, context.preprocessing, median=median, batch_dice=lowres is not None
+    )
+    if lowres is None:
+        return (full,), decisions
+    cascade = full.model_copy(update={"name": "3d_cascade_fullres", "previous_stage": "3d_lowres"})
+    return (full, lowres, cascade), decisions
+
+
+def _plan_lowres(context: _Context, fullres: Fitted) -> tuple[Configuration | None, tuple[Decision, ...]]:
+    frame = context.frame
+    full = frame.median_shape_voxels
+    share = np.prod(fullres.patch_size_voxels, dtype=np.float64) / np.prod(full)
+    if share >= LOWRES_BELOW_PATCH_SHARE:
+        return None, (_no_lowres(f"the 3d_fullres patch holds {share:.0%} of the median case"),)
+    spacing, voxels = frame.spacing_mm.copy(), float(np.prod(full))
+    fitted = fullres
+    while np.prod(fitted.patch_size_voxels, dtype=np.float64) / voxels < LOWRES_BELOW_PATCH_SHARE:
+        coarsest = max(spacing)
+        fine = coarsest / spacing > 2
+        spacing[fine if fine.any() else slice(None)] *= LOWRES_STEP
+        shape = frame.spacing_mm / spacing * full
+        voxels = float(np.prod(shape))
+        rounded = [round(float(size)) for size in shape]
+        fitted = context.fit("3d_lowres", spacing, rounded, voxels * frame.cases)
+    ratio = float(np.prod(full)) / voxels
+    if ratio < LOWRES_MINIMUM_RATIO:
+        return None, (_no_lowres(f"3d_fullres would have only {ratio:.2f} times its voxels"),)
+    preprocessing = context.preprocessing.model_copy(update={"spacing_mm": _vector(spacing)})
+    reason = f"the 3d_fullres patch holds {share:.1%} of the median case; grown by 3 % until the patch holds 25 %"
+    decision = Decision(topic="3d_lowres spacing", value=f"{numbers(spacing)} mm", reason=reason)
+    configuration = context.configuration("3d_lowres", fitted, preprocessing, median=rounded, batch_dice=False)
+    return configuration, (decision, *fitted.decisions)
+
+
+def _no_lowres(reason: str) -> Decision:
+    return Decision(topic="3d_lowres", value="not planned", reason=reason)
+
+
+def _vector(values: FloatArray) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return (first, second, third)
+
+
+def _check_overrides(choices: PlanChoices) -> None:
+    for configuration, values in choices.overrides.items():
+        if configuration not in CONFIGURATIONS:
+            raise SpecError(f"overrides: unknown configuration '{configuration}'", nearest(configuration, CONFIGURATIONS))
+        for key in values:
+            if key not in OVERRIDES:
+                raise SpecError(f"overrides.{configuration}: unknown key '{key}'", nearest(key, OVERRIDES))

@@ -1,0 +1,113 @@
+"""Which case trains and which validates: five seeded folds, whole patients and overlap groups on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from autoseg.core.errors import SpecError
+from autoseg.core.registry import nearest
+from autoseg.specs.dataset import Provenance
+from autoseg.specs.splits import Fold, Splits
+
+FOLDS = 5
+SEED = 12345
+
+
+def make_splits(case_ids: Sequence[str], provenance: Mapping[str, Provenance] | None = None) -> Splits:
+    """Five folds over the sorted ids; fewer where there are fewer cases (or groups of cases).
+
+    Without groups the folds are those of scikit-learn's `KFold(5, shuffle=True, random_state=12345)`, as nnU-Net v2
+    makes them. Cases that share a patient or an overlap group stay on one side. A single case (or group) trains and
+    validates on itself.
+    """
+    cases = sorted(case_ids)
+    groups = grouped(cases, provenance or {})
+    if len(groups) == 1:
+        return Splits(origin="one case: it trains and validates", folds=(Fold(train=tuple(cases), val=tuple(cases)),))
+    count = min(FOLDS, len(groups))
+    singles = len(groups) == len(cases)
+    held_out = _shuffled_folds(groups, count) if singles else _balanced_folds(groups, count)
+    folds = tuple(
+        Fold(train=tuple(case for case in cases if case not in val), val=tuple(case for case in cases if case in val))
+        for val in held_out
+    )
+    kind = "kfold" if singles else f"grouped kfold, {len(groups)} groups"
+    return Splits(origin=f"{kind}({count}, seed {SEED})", folds=folds)
+
+
+def grouped(cases: Sequence[str], provenance: Mapping[str, Provenance]) -> tuple[tuple[str, ...], ...]:
+    """Cases joined by a common patient or overlap group, directly or through others; sorted by their first case."""
+    root = {case: case for case in cases}
+
+    def find(case: str) -> str:
+        while root[case] != case:
+            case = root[case]
+        return case
+
+    holder: dict[tuple[str, str], str] = {}
+    for case in cases:
+        origin = provenance.get(case, Provenance())
+        for kind, key in (("patient", origin.patient), ("overlap", origin.overlap_group)):
+            if key is not None:
+                root[find(case)] = find(holder.setdefault((kind, key), case))
+    members: dict[str, list[str]] = {}
+    for case in cases:
+        members.setdefault(find(case), []).append(case)
+    return tuple(tuple(group) for group in members.values())
+
+
+def read_splits(values: object, source: str, case_ids: Sequence[str]) -> Splits:
+    """Folds of nnU-Net's `splits_final.json`: a list of {train, val}.
+
+    Args:
+        values: Parsed JSON.
+        source: File name for messages.
+        case_ids: Cases of the data set.
+
+    Raises:
+        SpecError: Wrong layout, an unknown case, or a case on both sides.
+    """
+    parsed = Splits.parse({"origin": source, "folds": values}, source)
+    known = set(case_ids)
+    for number, fold in enumerate(parsed.folds):
+        for case in (*fold.train, *fold.val):
+            if case not in known:
+                raise SpecError(f"{source}, fold {number}: unknown case '{case}'", nearest(case, known))
+        both = sorted(set(fold.train) & set(fold.val))
+        if both and set(fold.train) != set(fold.val):
+            raise SpecError(f"{source}, fold {number}: '{both[0]}' trains and validates", "put it on one side")
+    if not parsed.folds:
+        raise SpecError(f"{source} has no folds", "list at least one {train, val}")
+    return parsed
+
+
+def leaks(splits: Splits, provenance: Mapping[str, Provenance]) -> tuple[str, ...]:
+    """One line per fold whose sides share a patient or an overlap group."""
+    found = []
+    for number, fold in enumerate(splits.folds):
+        for name in ("patient", "overlap_group"):
+            sides = [
+                {getattr(provenance[case], name) for case in side if case in provenance} - {None}
+                for side in (fold.train, fold.val)
+            ]
+            if fold.train != fold.val and (common := sorted(sides[0] & sides[1])):
+                found.append(f"fold {number}: {name.replace('_', ' ')} {common[0]} is on both sides")
+    return tuple(found)
+
+
+def _shuffled_folds(groups: Sequence[tuple[str, ...]], count: int) -> list[set[str]]:
+    order = np.arange(len(groups))
+    np.random.RandomState(SEED).shuffle(order)
+    return [{groups[index][0] for index in part} for part in np.array_split(order, count)]
+
+
+def _balanced_folds(groups: Sequence[tuple[str, ...]], count: int) -> list[set[str]]:
+    """Largest groups first, each to the fold with the fewest cases; the seed decides among equals."""
+    order = np.arange(len(groups))
+    np.random.RandomState(SEED).shuffle(order)
+    folds: list[set[str]] = [set() for _ in range(count)]
+    for index in sorted(order, key=lambda group: -len(groups[group])):
+        min(folds, key=len).update(groups[index])
+    return folds
