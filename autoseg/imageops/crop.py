@@ -55,9 +55,7 @@ def pad_to(
     """
     leading = array.ndim - len(size_voxels)
     missing = [max(0, want - have) for want, have in zip(size_voxels, array.shape[leading:], strict=True)]
-    where = tuple(
-        slice(gap // 2, gap // 2 + have) for gap, have in zip(missing, array.shape[leading:], strict=True)
-    )
+    where = tuple(slice(gap // 2, gap // 2 + have) for gap, have in zip(missing, array.shape[leading:], strict=True))
     if not any(missing):
         return array, where
     widths = [(0, 0)] * leading + [(gap // 2, gap - gap // 2) for gap in missing]
