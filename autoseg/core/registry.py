@@ -40,7 +40,7 @@ class Registry:
         """Sorted component names; nothing is imported but the package itself.
 
         Raises:
-            RegistryError: When a file and a folder claim the same name.
+            RegistryError: When two files claim the same name.
         """
         path = importlib.import_module(self.package).__path__
         found = [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]

@@ -78,7 +78,8 @@ class Workspace:
             return matches[0]
         if matches:
             raise DatasetError(f"'{name}' names several data sets ({', '.join(matches)})", "use the folder's name")
-        cure = nearest(wanted, known) if known else "convert one first, e.g. autoseg convert msd FOLDER --id 4"
+        spellings = {alias for folder in known for alias in _aliases(folder) if not alias.isdigit()}
+        cure = nearest(wanted, spellings) if known else "convert one first, e.g. autoseg convert msd FOLDER --id 4"
         raise DatasetError(f"no data set '{name}' in {self.raw}", cure)
 
 
