@@ -70,8 +70,11 @@ class Document(Section):
         return cls.parse(read_values(path), str(path))
 
     def to_json(self) -> str:
-        """Indented JSON with sorted keys; equal documents give equal text."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        """Indented JSON in the order of the fields; equal documents give equal text.
+
+        Keys of mappings keep their order: the order of `labels` is that of the network's heads.
+        """
+        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
 
     def save(self, path: Path) -> None:
         """Write atomically."""
