@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from autoseg.specs.plan import Component, Decision
+from autoseg.specs.document import Component
+from autoseg.specs.plan import Decision
 
 MASK_BELOW_RELATIVE_SIZE = 3 / 4
 """Median share of voxels left by the non-zero crop below which z-scores use the mask (nnU-Net v2)."""
 
-_BY_NAME: dict[str, tuple[str, dict[str, Any]]] = {
-    "ct": ("ct_clip", {}),
-    "nonorm": ("none", {}),
-    "zscore": ("zscore", {}),
-    "rescale_to_0_1": ("rescale", {}),
-    "rgb_to_0_1": ("rgb", {}),
+_BY_NAME = {
+    "ct": "ct_clip",
+    "nonorm": "none",
+    "zscore": "zscore",
+    "rescale_to_0_1": "rescale_to_0_1",
+    "rgb_to_0_1": "rgb_to_0_1",
 }
 """Channel names, without case, that choose a normaliser (nnU-Net v2); any other name takes the z-score."""
 
 
 def normalization(name: str) -> Component:
     """Normaliser of a channel."""
-    component, options = _BY_NAME.get(name.casefold(), ("zscore", {}))
-    return Component(name=component, options=options)
+    return Component(name=_BY_NAME.get(name.casefold(), "zscore"))
 
 
 def normalizations(channels: Sequence[str], relative_size: float) -> tuple[tuple[Component, ...], tuple[bool, ...]]:

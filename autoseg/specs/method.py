@@ -35,8 +35,8 @@ class PlanChoices(Section):
     """Largest share of the data set's voxels in one batch."""
     seconds_per_step: float = 0.5
     """CPU budget of one training step when no GPU is there."""
-    mirror_axes: tuple[int, ...] | Literal["all"] = "all"
-    """Axes to mirror."""
+    mirror_axes: tuple[int, ...] | Literal["all", "auto"] = "auto"
+    """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
     overrides: dict[str, dict[str, tuple[float, ...]]] = {}
     """Configuration -> `spacing_mm`, `patch_size_voxels`, `batch_size`, `features` to use instead of the planned."""
 
