@@ -1,0 +1,54 @@
+"""Flip along each allowed axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from autoseg.augment._geometry import PatchGeometry
+from autoseg.augment._transform import chance
+
+
+class Options(BaseModel):
+    """Defaults are nnU-Net v2's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p: float = Field(default=0.5, ge=0, le=1)
+    """Probability per axis."""
+
+
+class Mirror:
+    """The drawn values are the axes to flip, 0 being the first spatial axis."""
+
+    def __init__(self, options: Options, geometry: PatchGeometry) -> None:
+        self.p = options.p
+        self.axes = geometry.mirror_axes or ()
+        self.source_size_voxels = geometry.patch_size_voxels
+
+    def draw(self, generator: torch.Generator) -> tuple[int, ...] | None:
+        """Axes, or None when there are none."""
+        return tuple(axis for axis in self.axes if chance(generator, self.p)) or None
+
+    def apply_image(self, image: Tensor, params: Sequence[tuple[int, ...] | None]) -> Tensor:
+        """Flip the drawn samples of (B, C, *S) in place."""
+        return _flip(image, params)
+
+    def apply_labels(self, labels: Tensor, params: Sequence[tuple[int, ...] | None]) -> Tensor:
+        """Flip the drawn samples of (B, L, *S) in place."""
+        return _flip(labels, params)
+
+
+def _flip(batch: Tensor, params: Sequence[tuple[int, ...] | None]) -> Tensor:
+    for sample, axes in zip(batch, params, strict=True):
+        if axes is not None:
+            sample.copy_(sample.flip([axis + 1 for axis in axes]))
+    return batch
+
+
+def build(options: Options, *, geometry: PatchGeometry) -> Mirror:
+    """Mirroring for one patch geometry."""
+    return Mirror(options, geometry)
