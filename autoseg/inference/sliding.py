@@ -1,0 +1,169 @@
+"""Run networks over a volume in overlapping windows: windows, mirrored copies and folds in one pass over the case."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from autoseg.core.geometry import Shape3
+from autoseg.inference.forward import Device, MirroredForward, Precision
+
+SIGMA_SHARE = 1 / 8
+PEAK_WEIGHT = 10.0
+FLOAT32_LIMIT_BYTES = 256 << 20
+"""Larger logits are kept in float16 (as nnU-Net does for all), once their sums have been taken in float32."""
+
+
+def window_starts(size: int, patch: int, step_size: float) -> tuple[int, ...]:
+    """First voxel of each window along one axis: evenly spread, at most `step_size * patch` apart.
+
+    The rule of nnU-Net (Isensee et al., Nature Methods 2021): ceil((size - patch) / (step * patch)) + 1 windows.
+    """
+    span = size - patch
+    if span <= 0:
+        return (0,)
+    steps = math.ceil(span / (step_size * patch))
+    return tuple(int(np.round(span / steps * index)) for index in range(steps + 1))
+
+
+@functools.lru_cache(maxsize=8)
+def gaussian_weights(patch_size_voxels: tuple[int, ...]) -> torch.Tensor:
+    """Weight of a window's voxels, (z, y, x) or (y, x): sigma patch / 8, peak 10, zeros lifted to the least weight."""
+    weights = np.ones(())
+    for size in patch_size_voxels:
+        distance = (np.arange(size) - size // 2) / (size * SIGMA_SHARE)
+        weights = weights[..., None] * np.exp(-0.5 * distance**2)
+    # The least weight that float16 resolves: smaller ones would count as zero in the reference's accumulators.
+    weights = (PEAK_WEIGHT * weights).astype(np.float16).astype(np.float32)
+    weights[weights == 0] = weights[weights > 0].min()
+    return torch.from_numpy(weights)
+
+
+def predict_logits(
+    networks: Sequence[nn.Module],
+    image: torch.Tensor,
+    *,
+    patch_size_voxels: tuple[int, ...],
+    step_size: float = 0.5,
+    mirror_axes: Sequence[int] = (),
+    device: Device = "cpu",
+    precision: Precision = "float32",
+    batch_windows: int | None = None,
+) -> torch.Tensor:
+    """Average the networks' logits over windows, mirrored copies and folds.
+
+    Args:
+        networks: One per fold, in evaluation mode and on `device`; (B, C, *patch) -> (B, heads, *patch).
+        image: (C, Z, Y, X).
+        patch_size_voxels: (z, y, x), or (y, x) for 2D networks, which see the volume slice by slice.
+        step_size: Largest step as a share of the patch, above 0 and at most 1.
+        mirror_axes: Axes of (z, y, x); every subset is a pass. Axis 0 means nothing to 2D networks.
+        device: Where the networks are.
+        precision: Type to compute in: networks already of that type run as they are, others under autocast.
+        batch_windows: Window copies per pass; None picks what is fastest on the device.
+
+    Returns:
+        (heads, Z, Y, X) on the CPU, float32, or float16 above `FLOAT32_LIMIT_BYTES`.
+    """
+    planar = len(patch_size_voxels) == 2
+    patch = patch_size_voxels[-3:] if not planar else (1, *patch_size_voxels)
+    padded, inside = _pad_to_patch(image, (patch[0], patch[1], patch[2]))
+    flips = mirror_subsets(tuple(axis - planar for axis in mirror_axes if axis >= planar))
+    forward = MirroredForward(networks, flips=flips, device=device, precision=precision, batch=batch_windows)
+    with torch.inference_mode():
+        slabs = _planar_slabs if planar else _volume_slabs
+        logits = _collect(slabs(forward, padded, patch_size_voxels, step_size), (*padded.shape[1:],))
+    return logits[(slice(None), *inside)]
+
+
+def mirror_subsets(axes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Every subset of `axes`, the empty one first."""
+    return tuple(subset for size in range(len(axes) + 1) for subset in itertools.combinations(sorted(axes), size))
+
+
+def _pad_to_patch(image: torch.Tensor, patch: Shape3) -> tuple[torch.Tensor, tuple[slice, slice, slice]]:
+    """Zero-pad (C, Z, Y, X) to at least `patch`, the odd voxel after; where the image lies in it."""
+    missing = [max(0, wanted - size) for wanted, size in zip(patch, image.shape[1:], strict=True)]
+    before = [amount // 2 for amount in missing]
+    first, second, third = (slice(start, start + size) for start, size in zip(before, image.shape[1:], strict=True))
+    if not any(missing):
+        return image, (first, second, third)
+    ends = list(zip(before, missing, strict=True))[::-1]
+    padding = [amount for start, total in ends for amount in (start, total - start)]
+    return nn.functional.pad(image, padding), (first, second, third)
+
+
+Slab = tuple[int, torch.Tensor]
+"""First slice, and finished logits (heads, z, Y, X)."""
+
+
+def _volume_slabs(
+    forward: MirroredForward, image: torch.Tensor, patch: tuple[int, ...], step_size: float
+) -> Iterator[Slab]:
+    """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume."""
+    starts = [window_starts(size, edge, step_size) for size, edge in zip(image.shape[1:], patch, strict=True)]
+    if all(len(along) == 1 for along in starts):
+        yield 0, forward(image[None])[0]
+        return
+    weights = gaussian_weights(patch).to(forward.device)
+    sums, totals = torch.empty(0), torch.empty(0)
+    for row, top in enumerate(starts[0]):
+        corners = list(itertools.product(starts[1], starts[2]))
+        windows = (image[:, top : top + patch[0], y : y + patch[1], x : x + patch[2]] for y, x in corners)
+        for (y, x), logits in zip(corners, forward.each(windows), strict=True):
+            if not sums.numel():
+                sums = torch.zeros((len(logits), patch[0], *image.shape[2:]), device=forward.device)
+                totals = torch.zeros(sums.shape[1:], device=forward.device)
+            inside = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
+            sums[(slice(None), *inside)].addcmul_(logits, weights)
+            totals[inside] += weights
+        done = (starts[0][row + 1] - top) if row + 1 < len(starts[0]) else patch[0]
+        yield top, sums[:, :done] / totals[:done]
+        sums, totals = _advance(sums, 1, done), _advance(totals, 0, done)
+
+
+def _advance(buffer: torch.Tensor, axis: int, slices: int) -> torch.Tensor:
+    """Drop the first `slices` along `axis` and append as many zeros."""
+    kept = buffer.narrow(axis, slices, buffer.shape[axis] - slices)
+    return torch.cat([kept, torch.zeros_like(buffer.narrow(axis, 0, slices))], dim=axis)
+
+
+def _planar_slabs(
+    forward: MirroredForward, image: torch.Tensor, patch: tuple[int, ...], step_size: float
+) -> Iterator[Slab]:
+    """Predict slices, many in a pass."""
+    rows, columns = (window_starts(size, edge, step_size) for size, edge in zip(image.shape[2:], patch, strict=True))
+    weights = gaussian_weights(patch).to(forward.device)
+    for top in range(0, image.shape[1], forward.slices):
+        slices = image[:, top : top + forward.slices].transpose(0, 1)  # (B, C, Y, X)
+        if len(rows) == len(columns) == 1:
+            yield top, forward(slices).transpose(0, 1)
+            continue
+        sums, totals = torch.empty(0), torch.zeros(image.shape[2:], device=forward.device)
+        for y, x in itertools.product(rows, columns):
+            logits = forward(slices[..., y : y + patch[0], x : x + patch[1]])
+            if not sums.numel():
+                sums = torch.zeros((*logits.shape[:2], *image.shape[2:]), device=forward.device)
+            sums[..., y : y + patch[0], x : x + patch[1]].addcmul_(logits, weights)
+            totals[y : y + patch[0], x : x + patch[1]] += weights
+        yield top, (sums / totals).transpose(0, 1)
+
+
+def _collect(slabs: Iterator[Slab], shape: tuple[int, ...]) -> torch.Tensor:
+    """Put slabs together on the CPU, in the narrowest type that keeps the size reasonable."""
+    logits = torch.empty(0)
+    for top, slab in slabs:
+        if slab.shape[1:] == shape:
+            return slab.cpu()
+        if not logits.numel():
+            heads = slab.shape[0]
+            large = 4 * heads * math.prod(shape) > FLOAT32_LIMIT_BYTES
+            logits = torch.empty((heads, *shape), dtype=torch.float16 if large else torch.float32)
+        logits[:, top : top + slab.shape[1]] = slab
+    return logits

@@ -1,0 +1,169 @@
+"""Sliding window: equals the whole volume where it must, and explicit averages where those are defined."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoseg.inference.forward import cast_networks
+from autoseg.inference.sliding import gaussian_weights, mirror_subsets, predict_logits, window_starts
+
+
+class Pointwise(nn.Module):
+    """A network without receptive field: windows cannot change its answer."""
+
+    def __init__(self, dimensions: int = 3, heads: int = 3) -> None:
+        super().__init__()
+        kind = nn.Conv3d if dimensions == 3 else nn.Conv2d
+        self.layer = kind(2, heads, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.layer(image))
+
+
+def directional(dimensions: int = 3, seed: int = 0) -> nn.Module:
+    """A network whose answer changes with mirroring."""
+    torch.manual_seed(seed)
+    kind = nn.Conv3d if dimensions == 3 else nn.Conv2d
+    return kind(2, 3, 3, padding=1).eval()
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "step", "expected"),
+    [
+        (110, 64, 0.5, (0, 23, 46)),
+        (64, 64, 0.5, (0,)),
+        (40, 64, 0.5, (0,)),
+        (65, 64, 0.5, (0, 1)),
+        (10, 4, 1.0, (0, 3, 6)),
+    ],
+)
+def test_windows_are_spread_evenly(size: int, patch: int, step: float, expected: tuple[int, ...]) -> None:
+    assert window_starts(size, patch, step) == expected
+
+
+@pytest.mark.parametrize("size", range(8, 60, 7))
+@pytest.mark.parametrize("step", [0.3, 0.5, 1.0])
+def test_windows_cover_every_voxel(size: int, step: float) -> None:
+    starts = window_starts(size, 8, step)
+    covered = {voxel for start in starts for voxel in range(start, start + 8)}
+    assert covered == set(range(size))
+
+
+def test_gaussian_weights_peak_at_ten_and_never_vanish() -> None:
+    weights = gaussian_weights((16, 32, 24))
+    assert weights[8, 16, 12] == 10 == weights.max()
+    assert weights.min() > 0
+    assert weights[10, 16, 12].item() == pytest.approx(10 * np.exp(-0.5), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(20, 23, 17), (5, 23, 9), (8, 8, 8), (3, 4, 5)])
+def test_a_pointwise_network_sees_no_windows(shape: tuple[int, int, int]) -> None:
+    network, image = Pointwise().eval(), torch.randn(2, *shape)
+    logits = predict_logits([network], image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 1, 2))
+    with torch.no_grad():
+        torch.testing.assert_close(logits, network(image[None])[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(6, 23, 17), (20, 9, 30), (3, 4, 5)])
+def test_planar_networks_see_slices(shape: tuple[int, int, int]) -> None:
+    network, image = Pointwise(dimensions=2).eval(), torch.randn(2, *shape)
+    logits = predict_logits([network], image, patch_size_voxels=(8, 8), mirror_axes=(0, 1, 2))
+    with torch.no_grad():
+        expected = network(image.transpose(0, 1)).transpose(0, 1)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 3, 16])
+def test_windows_mirrors_and_folds_equal_explicit_averages(batch: int | None) -> None:
+    networks = [directional(seed=seed) for seed in (1, 2)]
+    image = torch.randn(2, 13, 8, 11)
+    logits = predict_logits(networks, image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 2), batch_windows=batch)
+    sums, totals = torch.zeros(3, 13, 8, 11), torch.zeros(13, 8, 11)
+    weights = gaussian_weights((8, 8, 8))
+    for z, x in itertools.product(window_starts(13, 8, 0.5), window_starts(11, 8, 0.5)):
+        window = image[None, :, z : z + 8, :, x : x + 8]
+        passes = []
+        for network, axes in itertools.product(networks, ((), (2,), (4,), (2, 4))):
+            with torch.no_grad():
+                passes.append(network(window.flip(axes)).flip(axes)[0])
+        sums[:, z : z + 8, :, x : x + 8] += torch.stack(passes).mean(0) * weights
+        totals[z : z + 8, :, x : x + 8] += weights
+    torch.testing.assert_close(logits, sums / totals, atol=1e-5, rtol=1e-4)
+
+
+def test_planar_mirrors_equal_explicit_averages() -> None:
+    network, image = directional(2), torch.randn(2, 5, 8, 8)
+    logits = predict_logits([network], image, patch_size_voxels=(8, 8), mirror_axes=(0, 1, 2), batch_windows=2)
+    with torch.no_grad():
+        slices = image.transpose(0, 1)
+        passes = [network(slices.flip(axes)).flip(axes) for axes in ((), (2,), (3,), (2, 3))]
+    torch.testing.assert_close(logits, torch.stack(passes).mean(0).transpose(0, 1), atol=1e-5, rtol=1e-4)
+
+
+def test_small_images_are_padded_around_with_zeros() -> None:
+    network, image = directional(), torch.randn(2, 5, 9, 8)
+    logits = predict_logits([network], image, patch_size_voxels=(8, 9, 8))
+    with torch.no_grad():
+        padded = nn.functional.pad(image, (0, 0, 0, 0, 1, 2))
+        expected = network(padded[None])[0, :, 1:6]
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_bfloat16_weights_and_autocast_stay_close_to_float32() -> None:
+    image = torch.randn(2, 8, 8, 8)
+    expected = predict_logits([directional()], image, patch_size_voxels=(8, 8, 8))
+    cast = cast_networks([directional()], device="cpu", precision="bfloat16")
+    for networks in (cast, [directional()]):
+        logits = predict_logits(networks, image, patch_size_voxels=(8, 8, 8), precision="bfloat16")
+        assert logits.dtype == torch.float32
+        torch.testing.assert_close(logits, expected, atol=0.03, rtol=0.03)
+
+
+def test_large_logits_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.inference.sliding.FLOAT32_LIMIT_BYTES", 1000)
+    network, image = Pointwise().eval(), torch.randn(2, 20, 9, 9)
+    logits = predict_logits([network], image, patch_size_voxels=(8, 8, 8))
+    assert logits.dtype == torch.float16
+    with torch.no_grad():
+        torch.testing.assert_close(logits.float(), network(image[None])[0], atol=1e-3, rtol=1e-2)
+
+
+def test_a_full_device_halves_the_batch() -> None:
+    class Small(nn.Module):
+        """Refuses more than two copies."""
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            if len(image) > 2:
+                raise torch.OutOfMemoryError("too many")
+            return image
+
+    image = torch.randn(1, 8, 8, 8)
+    logits = predict_logits([Small()], image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 1, 2), batch_windows=8)
+    torch.testing.assert_close(logits, image)
+
+
+def test_memory_that_no_batch_fits_is_an_error() -> None:
+    class Never(nn.Module):
+        """Refuses everything."""
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("too many")
+
+    with pytest.raises(torch.OutOfMemoryError, match="too many"):
+        predict_logits([Never()], torch.zeros(1, 8, 8, 8), patch_size_voxels=(8, 8, 8), batch_windows=4)
+
+
+def test_without_networks_there_is_nothing_to_average() -> None:
+    with pytest.raises(ValueError, match="no network"):
+        predict_logits([], torch.zeros(1, 8, 8, 8), patch_size_voxels=(8, 8, 8))
+
+
+def test_all_subsets_of_the_mirror_axes() -> None:
+    assert mirror_subsets((0, 2)) == ((), (0,), (2,), (0, 2))
+    assert len(mirror_subsets((0, 1, 2))) == 8
+    assert mirror_subsets(()) == ((),)
