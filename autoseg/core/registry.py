@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import pkgutil
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -42,8 +42,10 @@ class Registry:
         Raises:
             RegistryError: When two files claim the same name.
         """
-        path = importlib.import_module(self.package).__path__
-        found = [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+        folders = [Path(folder) for folder in importlib.import_module(self.package).__path__]
+        files = [path.stem for folder in folders for path in folder.glob("*.py")]
+        packages = [path.parent.name for folder in folders for path in folder.glob("*/__init__.py")]
+        found = [name for name in (*files, *packages) if not name.startswith("_")]
         for name in found:
             if found.count(name) > 1:
                 raise RegistryError(f"two files in {self.package} define the {self.kind} '{name}'", "rename one")

@@ -33,7 +33,11 @@ def default_workers() -> int:
 
 
 def run_cases(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, initializer: Callable[[], None] | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    initializer: Callable[[], None] | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
     """Yield an outcome per item as it completes, in any order.
 

@@ -1,0 +1,94 @@
+"""The application, the options that mean the same everywhere, and logging."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+from autoseg import __version__
+from autoseg.core.workers import default_workers
+from autoseg.core.workspace import Workspace
+
+DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
+"""Exit codes; 1 is a bug, with its traceback."""
+logger = logging.getLogger("autoseg")
+
+
+def _split(_kind: type, tokens: Sequence[object]) -> tuple[str, ...]:
+    """`-f 0 1 2`, `-f 0,1,2` and `-f 0 -f 1` are the same."""
+    values = [getattr(token, "value", token) for token in tokens]
+    return tuple(part for value in values for part in str(value).split(",") if part)
+
+
+_LIST = {"consume_multiple": True, "converter": _split, "negative": "", "show_default": False}
+Dataset = Annotated[str, Parameter(name=["--dataset", "-d"])]
+OptionalDataset = Annotated[str | None, Parameter(name=["--dataset", "-d"])]
+Configurations = Annotated[tuple[str, ...], Parameter(name=["--configurations", "-c"], **_LIST)]
+Folds = Annotated[tuple[str, ...], Parameter(name=["--folds", "-f"], **_LIST)]
+Overrides = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
+Input = Annotated[Path, Parameter(name=["--input", "-i"])]
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+OptionalModel = Annotated[Path | None, Parameter(name=["--model", "-m"])]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@Parameter(name="*", group=Group("Everywhere", sort_key=9))
+@dataclass(frozen=True)
+class Common:
+    """Options of every command.
+
+    Attributes:
+        workspace: Folder of all data and models [default: AUTOSEG_WORKSPACE, else ./autoseg_workspace].
+        log_level: How much to say.
+        workers: Processes for work on many cases [default: one per CPU].
+    """
+
+    workspace: Path | None = None
+    log_level: Level = "info"
+    workers: int | None = None
+
+    def open(self, verb: str) -> Workspace:
+        """The workspace, with logging set up for this command."""
+        root = self.workspace or Path(os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
+        _start_logging(verb, self.log_level, root.absolute())
+        return Workspace(root.absolute())
+
+    @property
+    def processes(self) -> int:
+        """Workers to use."""
+        return default_workers() if self.workers is None else max(1, self.workers)
+
+
+COMMON = Common()
+app = App(
+    name="autoseg",
+    help="Self-configuring medical image segmentation: from a folder of labelled scans to evaluated masks.",
+    version=__version__,
+    version_flags=["--version"],
+    help_flags=["--help", "-h"],
+)
+
+
+def _start_logging(verb: str, level: str, root: Path) -> None:
+    """Plain lines on standard error, and everything in a file of the workspace when there is one."""
+    root_logger = logging.getLogger("autoseg")
+    root_logger.setLevel(logging.DEBUG)
+    root_logger.handlers.clear()
+    console = logging.StreamHandler()
+    console.setLevel(level.upper())
+    console.setFormatter(logging.Formatter(f"{verb}: %(message)s"))
+    root_logger.addHandler(console)
+    if root.is_dir():
+        folder = root / "logs"
+        folder.mkdir(exist_ok=True)
+        file = logging.FileHandler(folder / f"{time.strftime('%Y%m%d-%H%M%S')}_{verb}_{os.getpid()}.log", delay=True)
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        root_logger.addHandler(file)

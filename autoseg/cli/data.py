@@ -1,0 +1,168 @@
+"""Commands that prepare data: convert, check, fingerprint, plan, preprocess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from autoseg.cli.app import (
+    COMMON,
+    DONE,
+    QUARANTINED,
+    USER_ERROR,
+    Common,
+    Configurations,
+    Dataset,
+    Flag,
+    Overrides,
+    app,
+    logger,
+)
+from autoseg.core.errors import AutosegError
+
+
+@app.command
+def convert(
+    name: str,
+    source: Path | None = None,
+    *,
+    id: int | None = None,  # noqa: A002 - the flag's name
+    dataset_name: Annotated[str | None, Parameter(name="--name")] = None,
+    option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    dry_run: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Turn a challenge's own folder into a raw data set.
+
+    Args:
+        name: Converter, see `autoseg info --datasets`; `auto` recognises the folder.
+        source: The folder as downloaded; the phantom needs none.
+        id: Number of the data set.
+        dataset_name: Name of the data set.
+        option: Converter option key=value, e.g. `variant=brain`.
+        dry_run: Only list what would be written.
+    """
+    workspace = common.open("convert")
+    from autoseg.stages import convert as stage
+
+    options = stage.Options(
+        name,
+        source=source,
+        id=id,
+        dataset_name=dataset_name,
+        options=_key_values(option),
+        workers=common.processes,
+        dry_run=dry_run,
+    )
+    folder = stage.run(options, workspace)
+    logger.info("raw data: %s", folder)
+    return DONE
+
+
+@app.command
+def check(dataset: Dataset, *, common: Common = COMMON) -> int:
+    """Read a raw data set once and print what is wrong, where, and the cure.
+
+    Args:
+        dataset: Id, name or folder.
+    """
+    workspace = common.open("check")
+    from autoseg.commands import check as command
+
+    findings = command.run(command.Options(workspace.resolve_dataset(dataset), workers=common.processes), workspace)
+    return USER_ERROR if any(finding.is_failure for finding in findings) else DONE
+
+
+@app.command
+def fingerprint(dataset: Dataset, *, clean: Flag = False, common: Common = COMMON) -> int:
+    """Read every case once and keep what planning needs.
+
+    Args:
+        dataset: Id, name or folder.
+        clean: Forget what is known.
+    """
+    workspace = common.open("fingerprint")
+    from autoseg.stages import fingerprint as stage
+
+    options = stage.Options(workspace.resolve_dataset(dataset), workers=common.processes, clean=clean)
+    return QUARANTINED if stage.run(options, workspace).quarantined else DONE
+
+
+@app.command
+def plan(
+    dataset: Dataset,
+    *,
+    method: str = "autoseg",
+    configurations: Configurations = (),
+    overrides: Overrides = (),
+    replan: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Decide spacing, patch, batch and network of every configuration, and print why.
+
+    Args:
+        dataset: Id, name or folder.
+        method: Name or TOML file.
+        configurations: Only these.
+        overrides: Setting section.key=value, may be repeated.
+        replan: Replace a plan made with other settings.
+    """
+    workspace = common.open("plan")
+    from autoseg.reporting.plan_table import print_plan
+    from autoseg.stages import plan as stage
+
+    options = stage.Options(
+        workspace.resolve_dataset(dataset),
+        method=method,
+        configurations=configurations,
+        overrides=overrides,
+        replan=replan,
+    )
+    made = stage.run(options, workspace)
+    print_plan(made, *stage.context(made, workspace))
+    return DONE
+
+
+@app.command
+def preprocess(
+    dataset: Dataset,
+    *,
+    method: str = "autoseg",
+    configurations: Configurations = (),
+    overrides: Overrides = (),
+    common: Common = COMMON,
+) -> int:
+    """Orient, crop, normalise and resample every case.
+
+    Args:
+        dataset: Id, name or folder.
+        method: Name or TOML file.
+        configurations: Only these.
+        overrides: Setting section.key=value, may be repeated.
+    """
+    workspace = common.open("preprocess")
+    from autoseg.stages import preprocess as stage
+
+    options = stage.Options(
+        workspace.resolve_dataset(dataset),
+        method=_method_name(method, overrides),
+        configurations=configurations,
+        workers=common.processes,
+    )
+    return QUARANTINED if stage.run(options, workspace).quarantined else DONE
+
+
+def _key_values(pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise AutosegError(f"--option {pair}", "write it as key=value")
+    return tuple((key, value) for key, _, value in (pair.partition("=") for pair in pairs))
+
+
+def _method_name(method: str, overrides: Sequence[str]) -> str:
+    from autoseg.planning.methods import load_method
+
+    return load_method(method, overrides).name

@@ -1,0 +1,132 @@
+"""Commands that learn: train, and the whole pipeline."""
+
+from __future__ import annotations
+
+from autoseg.cli.app import (
+    COMMON,
+    DONE,
+    QUARANTINED,
+    Common,
+    Configurations,
+    Dataset,
+    Flag,
+    Folds,
+    Overrides,
+    app,
+    logger,
+)
+from autoseg.core.durations import parse_duration_s
+
+
+@app.command
+def train(
+    dataset: Dataset,
+    *,
+    configurations: Configurations = ("3d_fullres",),
+    folds: Folds = ("0",),
+    method: str = "autoseg",
+    overrides: Overrides = (),
+    epochs: int | None = None,
+    iterations_per_epoch: int | None = None,
+    time_budget: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int | None = None,
+    replan: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Train folds of planned and preprocessed configurations.
+
+    Args:
+        dataset: Id, name or folder.
+        configurations: What to train.
+        folds: Numbers, or `all` for every case at once.
+        method: Name or TOML file.
+        overrides: Setting section.key=value, may be repeated.
+        epochs: Epochs; a larger number extends a finished run.
+        iterations_per_epoch: Updates per epoch.
+        time_budget: Fill this time per fold instead, e.g. 20m.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Of every random draw.
+        threads: CPU threads.
+        replan: Throw away runs with other settings.
+    """
+    workspace = common.open("train")
+    from autoseg.stages import train as stage
+
+    for configuration in configurations:
+        for fold in folds:
+            options = stage.Options(
+                workspace.resolve_dataset(dataset),
+                configuration=configuration,
+                fold=fold,
+                method=method,
+                overrides=overrides,
+                epochs=epochs,
+                iterations_per_epoch=iterations_per_epoch,
+                time_budget_s=None if time_budget is None else parse_duration_s(time_budget),
+                device=device,
+                seed=seed,
+                threads=threads,
+                replan=replan,
+            )
+            stage.run(options, workspace)
+    return DONE
+
+
+@app.command
+def plan_and_train(
+    dataset: Dataset,
+    *,
+    configurations: Configurations = (),
+    folds: Folds = (),
+    method: str = "autoseg",
+    overrides: Overrides = (),
+    epochs: int | None = None,
+    iterations_per_epoch: int | None = None,
+    time_budget: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int | None = None,
+    replan: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Fingerprint, plan, preprocess, train, score the held-out cases and write one model folder.
+
+    A rerun skips what is up to date and goes on with what is not.
+
+    Args:
+        dataset: Id, name or folder.
+        configurations: Only these of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres.
+        folds: Numbers [default: all five], or `all` for every case at once.
+        method: Name or TOML file.
+        overrides: Setting section.key=value, may be repeated.
+        epochs: Epochs.
+        iterations_per_epoch: Updates per epoch.
+        time_budget: Fill this time per fold instead, e.g. 20m.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Of every random draw.
+        threads: CPU threads.
+        replan: Replace a plan or a run made with other settings.
+    """
+    workspace = common.open("plan_and_train")
+    from autoseg import pipeline
+
+    options = pipeline.Options(
+        workspace.resolve_dataset(dataset),
+        configurations=configurations,
+        folds=folds,
+        method=method,
+        overrides=overrides,
+        epochs=epochs,
+        iterations_per_epoch=iterations_per_epoch,
+        time_budget_s=None if time_budget is None else parse_duration_s(time_budget),
+        device=device,
+        seed=seed,
+        threads=threads,
+        replan=replan,
+        workers=common.processes,
+    )
+    outcome = pipeline.plan_and_train(options, workspace)
+    logger.info("model: %s", outcome.model)
+    return QUARANTINED if outcome.quarantined else DONE

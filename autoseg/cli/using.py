@@ -1,0 +1,121 @@
+"""Commands that use a model and judge it: predict, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from autoseg.cli.app import (
+    COMMON,
+    DONE,
+    QUARANTINED,
+    Common,
+    Configurations,
+    Flag,
+    Folds,
+    Input,
+    OptionalDataset,
+    OptionalModel,
+    Output,
+    app,
+)
+
+
+@app.command
+def predict(
+    *,
+    input: Input,  # noqa: A002 - the flag's name
+    output: Output,
+    model: OptionalModel = None,
+    dataset: OptionalDataset = None,
+    method: str | None = None,
+    configurations: Configurations = (),
+    folds: Folds = (),
+    device: str = "auto",
+    disable_tta: Flag = False,
+    step_size: float | None = None,
+    overwrite: Flag = False,
+    save_probabilities: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Segment every image of a folder.
+
+    Args:
+        input: Folder of images named CASE_0000.nii.gz, CASE_0001.nii.gz ... per channel, or one image.
+        output: Folder for the masks; complete ones are kept.
+        model: Model folder [default: the only one in the workspace].
+        dataset: Data set whose model to use.
+        method: Method whose model to use.
+        configurations: Members to use [default: the selected ones].
+        folds: Folds to average [default: all].
+        device: auto, cpu, cuda, cuda:1 or mps.
+        disable_tta: No mirroring: faster, a little worse.
+        step_size: Window step as a share of the patch.
+        overwrite: Predict again what is there.
+        save_probabilities: Also keep compact probabilities.
+    """
+    workspace = common.open("predict")
+    from autoseg.stages import predict as stage
+
+    options = stage.Options(
+        input=input,
+        output=output,
+        model=model,
+        dataset=None if dataset is None else workspace.resolve_dataset(dataset),
+        method=method,
+        configurations=configurations,
+        folds=folds,
+        device=device,
+        mirror=False if disable_tta else None,
+        step_size=step_size,
+        overwrite=overwrite,
+        save_probabilities=save_probabilities,
+        workers=common.processes,
+    )
+    return QUARANTINED if stage.run(options, workspace).failed else DONE
+
+
+@app.command
+def evaluate(
+    *,
+    input: Input,  # noqa: A002 - the flag's name
+    references: Annotated[Path, Parameter(name=["--references", "-r"])],
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.json"),
+    dataset: OptionalDataset = None,
+    labels: Path | None = None,
+    protocol: str = "autoseg",
+    tolerance: float = 1.0,
+    no_surface: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Score masks against references.
+
+    Args:
+        input: Folder of masks.
+        references: Folder of reference masks of the same names.
+        output: Report to write; a CSV lies beside it.
+        dataset: Data set whose labels apply.
+        labels: dataset.json whose labels apply.
+        protocol: Scoring protocol.
+        tolerance: Of the surface Dice (NSD), mm.
+        no_surface: Leave the surface distances out.
+    """
+    workspace = common.open("evaluate")
+    from autoseg.reporting.tables import print_report
+    from autoseg.stages import evaluate as stage
+
+    options = stage.Options(
+        predictions=input,
+        references=references,
+        output=output,
+        dataset=None if dataset is None else workspace.resolve_dataset(dataset),
+        labels=labels,
+        protocol=protocol,
+        tolerance_mm=tolerance,
+        surface=not no_surface,
+        workers=common.processes,
+    )
+    print_report(stage.run(options, workspace))
+    return DONE

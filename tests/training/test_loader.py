@@ -1,0 +1,64 @@
+"""Batches are pure functions of their index; what lies beyond the volume is padding."""
+
+import itertools
+from contextlib import closing
+
+import pytest
+import torch
+from cases import MemoryCase
+
+from autoseg.sampling import samplers
+from autoseg.training.loader import BatchLoader
+
+CASES = [MemoryCase(name) for name in "abc"]
+
+
+def loader(source=(8, 8, 8), cases=CASES, batch_size=3, seed=5):
+    flat = (1,) * (3 - len(source))
+    sampler = samplers.build(
+        "foreground", {}, patch_size_voxels=(*flat, *source), source_size_voxels=(*flat, *source)
+    )
+    return BatchLoader(cases, sampler, batch_size=batch_size, source_size_voxels=source, seed=seed)
+
+
+def test_batch_depends_on_its_index_alone():
+    with closing(loader().stream(0)) as stream:
+        streamed = list(itertools.islice(stream, 4))
+    again = loader().batch(3)
+    assert again.cases == streamed[3].cases
+    assert again.seeds == streamed[3].seeds
+    assert torch.equal(again.image, streamed[3].image)
+    assert not torch.equal(streamed[2].image, streamed[3].image)
+    assert loader(seed=6).batch(3).seeds != again.seeds
+
+
+def test_patches_are_cut_from_image_and_labels_alike():
+    batch = loader().batch(0)
+    assert batch.image.shape == (3, 1, 8, 8, 8)
+    assert batch.labels.shape == (3, 1, 8, 8, 8)
+    inside = batch.labels == 1
+    assert batch.image[inside].mean() > 2
+    assert abs(batch.image[batch.labels == 0].mean()) < 0.5
+
+
+def test_beyond_the_volume_is_zero_and_marked():
+    batch = loader(source=(20, 20, 20)).batch(0)
+    outside = batch.labels == -1
+    assert outside.sum() == 3 * (20**3 - 12 * 14 * 16)
+    assert batch.image[outside].abs().max() == 0
+
+
+def test_two_dimensional_patches_are_slices():
+    batch = loader(source=(8, 8)).batch(2)
+    assert batch.image.shape == (3, 1, 8, 8)
+    assert batch.labels.shape == (3, 1, 8, 8)
+
+
+def test_an_unreadable_case_is_named():
+    class Broken(MemoryCase):
+        def read_patch(self, start, stop):
+            raise OSError("truncated")
+
+    with closing(loader(cases=[Broken("liver_7")]).stream(0)) as stream, pytest.raises(OSError, match="truncated") as info:
+        next(stream)
+    assert info.value.__notes__ == ["while reading case liver_7 for batch 0"]
