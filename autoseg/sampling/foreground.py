@@ -33,7 +33,9 @@ class ForegroundSampler:
         source_size_voxels: (z, y, x) of what is read, the patch plus the margin that rotation needs.
     """
 
-    def __init__(self, options: Options, *, patch_size_voxels: Sequence[int], source_size_voxels: Sequence[int]) -> None:
+    def __init__(
+        self, options: Options, *, patch_size_voxels: Sequence[int], source_size_voxels: Sequence[int]
+    ) -> None:
         self.options = options
         self.patch = np.asarray(patch_size_voxels)
         self.source = np.asarray(source_size_voxels)

@@ -138,9 +138,7 @@ class BatchLoader:
         stop = [min(size, first + width) for size, first, width in zip(case.shape, corner, self.source, strict=True)]
         if any(first >= last for first, last in zip(start, stop, strict=True)):
             return
-        target = tuple(
-            slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True)
-        )
+        target = tuple(slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True))
         image[(slice(None), *target)], labels[target] = case.read_patch(start, stop)
 
     def stream(self, first: int) -> Iterator[Batch]:

@@ -145,7 +145,10 @@ class Trainer:
             )
             if log.is_best:
                 save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
-        line = {**asdict(log), "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())}}
+        line = {
+            **asdict(log),
+            "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())},
+        }
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.observer.epoch_finished(log, seconds)
@@ -159,7 +162,9 @@ class Trainer:
         counts = torch.zeros(len(parts.objective.space.names), 3, dtype=torch.int64)
         parts.state.network.eval()
         for batch in itertools.islice(parts.validation.stream(epoch * steps), steps):
-            image, labels = parts.centre_crop(batch.image.to(parts.device), batch.labels.to(parts.device), seeds=batch.seeds)
+            image, labels = parts.centre_crop(
+                batch.image.to(parts.device), batch.labels.to(parts.device), seeds=batch.seeds
+            )
             with autocast(parts):
                 outputs = parts.state.network(image)
             losses.append(float(parts.objective.loss(outputs, labels)))
@@ -181,12 +186,16 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint."""
         values = self.progress.to_values()
-        save_checkpoint(self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run))
+        save_checkpoint(
+            self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run)
+        )
         self._saved_at = time.monotonic()
 
     def _save_weights(self, name: str) -> None:
         with self._averaged_weights():
-            save_weights(self.folder / name, self.parts.state.network.state_dict(), {"epoch": str(self.run.schedule.epochs)})
+            save_weights(
+                self.folder / name, self.parts.state.network.state_dict(), {"epoch": str(self.run.schedule.epochs)}
+            )
 
     def _resume(self) -> None:
         """Restore the last checkpoint, if there is one, and cut the log back to it."""
@@ -203,7 +212,9 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     """Augment, forward, backward, clip and step; returns the loss."""
     state = parts.state
     image, labels = parts.augment(
-        batch.image.to(parts.device, non_blocking=True), batch.labels.to(parts.device, non_blocking=True), seeds=batch.seeds
+        batch.image.to(parts.device, non_blocking=True),
+        batch.labels.to(parts.device, non_blocking=True),
+        seeds=batch.seeds,
     )
     state.optimizer.zero_grad(set_to_none=True)
     with autocast(parts):

@@ -40,7 +40,11 @@ def test_public_files_are_components(registry):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("dise", "did you mean 'dice'"), ("broken", r"broken\.py does not import"), ("empty", r"empty\.py: define 'Options'")],
+    [
+        ("dise", "did you mean 'dice'"),
+        ("broken", r"broken\.py does not import"),
+        ("empty", r"empty\.py: define 'Options'"),
+    ],
 )
 def test_unusable_components_are_named(registry, name, message):
     with pytest.raises(RegistryError, match=message):
@@ -48,7 +52,8 @@ def test_unusable_components_are_named(registry, name, message):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [({"wieght": 1}, "did you mean 'weight'"), ({"weight": "heavy"}, "option 'weight' = 'heavy'")]
+    ("values", "message"),
+    [({"wieght": 1}, "did you mean 'weight'"), ({"weight": "heavy"}, "option 'weight' = 'heavy'")],
 )
 def test_wrong_options_are_named(registry, values, message):
     with pytest.raises(RegistryError, match=message):

@@ -30,7 +30,10 @@ def test_in_process_errors_belong_to_their_item():
 def test_a_killed_worker_costs_exactly_its_item():
     outcomes = {outcome.item: outcome for outcome in run_cases(double, [1, 3, 5, 6, 7, 8], workers=2)}
     assert {item: outcome.result for item, outcome in outcomes.items() if outcome.error is None} == {
-        1: 2, 6: 12, 7: 14, 8: 16
+        1: 2,
+        6: 12,
+        7: 14,
+        8: 16,
     }
     assert outcomes[3].error.case_id == "3"
     assert isinstance(outcomes[5].error, AutosegError)
