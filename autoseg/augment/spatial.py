@@ -12,7 +12,6 @@ from torch import Tensor
 from autoseg.augment._affine import (
     Box,
     Matrix,
-    crop_centre,
     enlarged_size,
     rotation,
     sample_image,
@@ -83,37 +82,37 @@ class Spatial:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
         result = torch.empty((*image.shape[:2], *self.size), dtype=dtype, device=image.device)
         for index, matrix in enumerate(params):
-            if matrix is None:
-                result[index] = crop_centre(image[index], self.size)
-                continue
-            volume = self._planes(image[index])
-            size = self.size[-len(matrix) :]
-            coordinates = None if _is_diagonal(matrix) else self._coordinates(matrix, volume)
-            result[index] = sample_image(volume, matrix, size, coordinates=coordinates).view(result[index].shape)
+            volume, coordinates = self._locate(image[index], matrix)
+            if coordinates:
+                volume = sample_image(volume, coordinates, self.size[-len(coordinates) :])
+            result[index] = volume.view(result.shape[1:]) if coordinates else volume
         return result
 
     def apply_labels(self, labels: Tensor, params: Sequence[Matrix | None]) -> Tensor:
         """(B, L, *source) to (B, L, *patch): the label of largest interpolation weight, -1 outside."""
         result = torch.empty((*labels.shape[:2], *self.size), dtype=labels.dtype, device=labels.device)
         for index, matrix in enumerate(params):
-            if matrix is None:
-                result[index] = crop_centre(labels[index], self.size)
-                continue
-            volume = self._planes(labels[index])
-            moved = sample_labels(volume, self._coordinates(matrix, volume), outside=OUTSIDE)
-            result[index] = moved.view(result[index].shape)
+            volume, coordinates = self._locate(labels[index], matrix)
+            if coordinates:
+                volume = sample_labels(volume, coordinates, self.size[-len(coordinates) :], outside=OUTSIDE)
+            result[index] = volume.view(result.shape[1:]) if coordinates else volume
         return result
 
-    def _planes(self, volume: Tensor) -> Tensor:
-        """(C, Z, Y, X) as (C * Z, Y, X) where slices are moved independently of each other."""
-        return volume.flatten(0, 1) if self.in_plane else volume
+    def _locate(self, volume: Tensor, matrix: Matrix | None) -> tuple[Tensor, list[Tensor]]:
+        """The part of one sample (C, *source) that is needed, and where in it each output voxel comes from.
 
-    def _coordinates(self, matrix: Matrix, volume: Tensor) -> list[Tensor]:
-        return source_coordinates(matrix, self.size[-len(matrix) :], volume.shape[1:], volume.device)
-
-
-def _is_diagonal(matrix: Matrix) -> bool:
-    return all(value == 0 for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j)
+        Without a matrix the part is the crop itself and the coordinates are empty. Where slices are moved
+        independently of each other (C, Z, Y, X) becomes (C * Z, Y, X).
+        """
+        for axis, (start, stop) in enumerate(self.needed_box(matrix), start=1):
+            volume = volume.narrow(axis, start, stop - start)
+        if matrix is None:
+            return volume, []
+        rank = len(matrix)
+        box, source = self.needed_box(matrix)[-rank:], self.source_size_voxels[-rank:]
+        centre = [(edge - 1) / 2 - start for edge, (start, _) in zip(source, box, strict=True)]
+        planes = volume.flatten(0, 1) if self.in_plane else volume
+        return planes, source_coordinates(matrix, self.size[-rank:], centre, volume.device)
 
 
 def _largest_angle(options: Options, geometry: PatchGeometry) -> float:
