@@ -118,7 +118,7 @@ def sample_labels(labels: Tensor, coordinates: list[Tensor], size: Sequence[int]
     """
     padded = F.pad(labels, (1, 1) * len(coordinates), value=outside)
     strides = [math.prod(padded.shape[axis + 2 :]) for axis in range(len(coordinates))]
-    index = torch.zeros(size, dtype=torch.int32, device=labels.device)
+    index = torch.zeros(tuple(size), dtype=torch.int32, device=labels.device)
     for place, edge, stride in zip(coordinates, padded.shape[1:], strides, strict=True):
         # Position in the padded array: never negative, so that truncation is floor; far points end in the padding.
         place.add_(1).clamp_(0, edge - 1.001)
@@ -135,19 +135,18 @@ def sample_labels(labels: Tensor, coordinates: list[Tensor], size: Sequence[int]
 
 
 def _mark_mixed_cells(source: Tensor, strides: Sequence[int], mixed: int) -> Tensor:
-    """Copy of the flat (N,) labels with `mixed` wherever the 2^n cell that starts there holds two labels.
+    """Flat labels by first corner of each 2^n cell, `mixed` where the cell holds two labels.
 
     On the flat array every step is one contiguous pass. Cells that would reach over the end of a row are meaningless;
-    no point lies in them.
+    no point lies in them. The result ends with the last complete cell.
     """
-    differ = torch.zeros_like(source)
-    for stride in reversed(strides):
+    inner, *outer = reversed(strides)
+    differ = source[:-inner] != source[inner:]
+    for stride in outer:
         # A cell is uniform when both of its halves along this axis are and one voxel equals its neighbour.
         differ = differ[:-stride] | differ[stride:]
-        differ |= source[: len(differ)] ^ source[stride : stride + len(differ)]
-    marked = source.clone()
-    marked[: len(differ)].masked_fill_(differ != 0, mixed)
-    return marked
+        differ |= source[: len(differ)] != source[stride : stride + len(differ)]
+    return torch.where(differ, torch.full((), mixed, dtype=source.dtype, device=source.device), source[: len(differ)])
 
 
 def _weigh(source: Tensor, index: Tensor, fractions: list[Tensor], strides: Sequence[int]) -> Tensor:
@@ -158,12 +157,13 @@ def _weigh(source: Tensor, index: Tensor, fractions: list[Tensor], strides: Sequ
         upper = torch.where(fraction >= 0.5, fraction + TIE_BONUS, fraction - TIE_BONUS)
         corners = [*corners, *(corner + stride for corner in corners)]
         weights = [*(w * (1 - upper) for w in weights), *(w * upper for w in weights)]
-    labels = [source[corner] for corner in corners]
-    winner, best = labels[0], torch.full_like(weights[0], -1.0)
-    for label in labels:
-        score = torch.zeros_like(best)
-        for other, weight in zip(labels, weights, strict=True):
-            score.addcmul_((other == label).to(score.dtype), weight)
-        winner = torch.where(score > best, label, winner)
-        best = torch.maximum(score, best)
+    labels, weight = torch.stack([source[corner] for corner in corners]), torch.stack(weights)  # (2^n, N)
+    smallest, largest = torch.aminmax(labels, dim=0)
+    score_smallest, score_largest = (((labels == label) * weight).sum(0) for label in (smallest, largest))
+    winner = torch.where(score_largest > score_smallest, largest, smallest)
+    # Nearly all cells hold two labels, and are done; where a third takes part, each corner's label is scored.
+    several = torch.nonzero(score_smallest + score_largest < 1 - 1e-4).flatten()
+    labels, weight = labels[:, several], weight[:, several]
+    scores = torch.stack([((labels == label) * weight).sum(0) for label in labels])
+    winner[several] = labels.gather(0, scores.argmax(0, keepdim=True))[0]
     return winner

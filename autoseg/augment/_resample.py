@@ -19,7 +19,13 @@ class Taps:
 
 
 def interpolate_axis(volume: Tensor, dim: int, taps: Taps) -> Tensor:
-    """Weighted sum of two gathers along `dim`."""
+    """Weighted sum of two gathers along `dim`; for the last axis, where gathers are slow, a product with a matrix."""
+    if dim == volume.ndim - 1:
+        matrix = volume.new_zeros((volume.shape[dim], len(taps.lower)))
+        columns = torch.arange(len(taps.lower), device=volume.device)
+        for rows, weights in ((taps.lower, taps.weight_lower), (taps.upper, taps.weight_upper)):
+            matrix.index_put_((rows, columns), weights.to(matrix.dtype), accumulate=True)
+        return volume @ matrix
     shape = [1] * volume.ndim
     shape[dim] = -1
     result = volume.index_select(dim, taps.lower).mul_(taps.weight_lower.view(shape))
@@ -41,10 +47,14 @@ def zero_padded_taps(positions: Tensor, size: int) -> Taps:
     )
 
 
-def coarsened_taps(size: int, coarse_size: int, device: torch.device) -> Taps:
-    """Taps that equal picking `coarse_size` nearest voxels and going back to `size` linearly (half-pixel centres)."""
-    picked = ((torch.arange(coarse_size, device=device) + 0.5) * (size / coarse_size)).long().clamp(max=size - 1)
+def nearest_indices(size: int, coarse_size: int, device: torch.device) -> Tensor:
+    """The voxels that nearest-neighbour resampling from `size` to `coarse_size` keeps (half-pixel centres)."""
+    return ((torch.arange(coarse_size, device=device) + 0.5) * (size / coarse_size)).long().clamp(max=size - 1)
+
+
+def enlarging_taps(coarse_size: int, size: int, device: torch.device) -> Taps:
+    """Taps from `coarse_size` to `size` voxels over the same extent, the border repeated."""
     position = ((torch.arange(size, device=device) + 0.5) * (coarse_size / size) - 0.5).clamp(min=0)
     lower = position.long().clamp(max=coarse_size - 1)
     fraction = position - lower
-    return Taps(picked[lower], picked[(lower + 1).clamp(max=coarse_size - 1)], 1 - fraction, fraction)
+    return Taps(lower, (lower + 1).clamp(max=coarse_size - 1), 1 - fraction, fraction)

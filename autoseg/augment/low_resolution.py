@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from autoseg.augment._geometry import PatchGeometry
-from autoseg.augment._resample import coarsened_taps, interpolate_axis
+from autoseg.augment._resample import enlarging_taps, interpolate_axis, nearest_indices
 from autoseg.augment._transform import ImageTransform, chance, uniform
 
 
@@ -39,16 +39,22 @@ class LowResolution(ImageTransform[tuple[float | None, ...]]):
         )
 
     def change(self, image: Tensor, drawn: tuple[float | None, ...]) -> None:
-        """Pick nearest voxels and interpolate linearly, axis by axis; anisotropic patches in-plane only."""
+        """Pick nearest voxels and interpolate linearly; anisotropic patches in-plane only."""
         for channel, zoom in zip(image, drawn, strict=True):
-            if zoom is None:
-                continue
-            coarse = channel
-            for axis in range(1 if self.geometry.dummy_2d else 0, channel.ndim):
-                size = channel.shape[axis]
-                taps = coarsened_taps(size, max(1, round(size * zoom)), channel.device)
-                coarse = interpolate_axis(coarse, axis, taps)
-            channel.copy_(coarse)
+            if zoom is not None:
+                channel.copy_(_coarsen(channel, zoom, first_axis=1 if self.geometry.dummy_2d else 0))
+
+
+def _coarsen(volume: Tensor, zoom: float, *, first_axis: int) -> Tensor:
+    """Down and up again axis by axis; the last axis first on the way up, while the others are still short."""
+    axes = range(first_axis, volume.ndim)
+    size = volume.shape
+    for axis in axes:
+        coarse_size = max(1, round(size[axis] * zoom))
+        volume = volume.index_select(axis, nearest_indices(size[axis], coarse_size, volume.device))
+    for axis in reversed(axes):
+        volume = interpolate_axis(volume, axis, enlarging_taps(volume.shape[axis], size[axis], volume.device))
+    return volume
 
 
 def build(options: Options, *, geometry: PatchGeometry) -> LowResolution:
