@@ -140,6 +140,7 @@ def _case(source: Path, image: Path, label: Path | None) -> SourceCase:
         images=(image,),
         label=label,
         split="test" if label is None else "train",
+        has_label=label is not None,
         provenance=Provenance(source=f"MSD {source.resolve().name} {case_id}", overlap_group=_overlap_group(case_id)),
     )
 

@@ -47,8 +47,9 @@ class SourceCase:
         case_id: Its name in the raw data set.
         images: Source files (or folders, or archives), as the converter wants them.
         label: Source of the reference, or None.
-        split: Training cases have a label.
+        split: Where it goes: `imagesTr` or `imagesTs`.
         provenance: Origin, patient and overlap group.
+        has_label: Whether a label file is written; always for training cases.
         details: Whatever else `convert_case` must know.
     """
 
@@ -57,6 +58,7 @@ class SourceCase:
     label: Path | None = None
     split: Literal["train", "test"] = "train"
     provenance: Provenance = field(default_factory=Provenance)
+    has_label: bool = True
     details: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +98,7 @@ class Converter(Protocol):
     """
 
     Options: ClassVar[type[BaseModel]] = NoOptions
+    EXAMPLE_OPTIONS: ClassVar[Mapping[str, Any]] = {}
     options: Any = NoOptions()
 
     def spec(self) -> ConverterInfo:

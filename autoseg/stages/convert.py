@@ -142,9 +142,7 @@ def _target(folder: Path, case: SourceCase, spec: Dataset) -> CaseTarget:
         images=tuple(
             folder / images / f"{case.case_id}_{index:04d}{spec.file_ending}" for index in range(len(spec.channels()))
         ),
-        label=None
-        if case.label is None and case.split == "test"
-        else folder / labels / f"{case.case_id}{spec.file_ending}",
+        label=folder / labels / f"{case.case_id}{spec.file_ending}" if case.has_label else None,
     )
 
 
