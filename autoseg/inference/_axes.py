@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +27,17 @@ class AxisMap:
 
     matrix: npt.NDArray[np.float64]
     convex: bool
+    _blocks: dict[tuple[int, int], BlockAxis] = field(default_factory=dict)
 
     def rows(self, part: slice) -> BlockAxis:
-        """The part of the map that gives the outputs of `part`."""
-        rows = self.matrix[part]
-        used = np.flatnonzero((np.abs(rows) > NEGLIGIBLE).any(axis=0))
-        support = slice(int(used[0]), int(used[-1]) + 1)
-        return BlockAxis(support, rows[:, support], self.convex)
+        """The part of the map that gives the outputs of `part`; made once, as every row of blocks asks again."""
+        key = (part.start, part.stop)
+        if key not in self._blocks:
+            rows = self.matrix[part]
+            used = np.flatnonzero((np.abs(rows) > NEGLIGIBLE).any(axis=0))
+            support = slice(int(used[0]), int(used[-1]) + 1)
+            self._blocks[key] = BlockAxis(support, rows[:, support], self.convex)
+        return self._blocks[key]
 
 
 class BlockAxis:
@@ -56,7 +60,7 @@ class BlockAxis:
             self._weights = torch.from_numpy(weights)
 
     def apply(self, values: torch.Tensor, axis: int) -> torch.Tensor:
-        """Interpolate (heads, z, y, x) along `axis`; the same bits however the volume is cut into blocks."""
+        """Interpolate (heads, z, y, x) along `axis`."""
         if self._identity:
             return values
         if self._matrix is not None:
@@ -64,9 +68,8 @@ class BlockAxis:
         before = values.index_select(axis, self._first)
         if self._nearest:
             return before
-        shape = [-1 if dimension == axis else 1 for dimension in range(values.ndim)]
-        weights = self._weights.view(shape)
-        return before.mul_(weights).add_(values.index_select(axis, self._second).mul_(1 - weights))
+        after = values.index_select(axis, self._second)
+        return torch.lerp(after, before, self._weights.view(-1, *[1] * (values.ndim - 1 - axis)))
 
 
 def axis_maps(record: CaseRecord, rule: Resampling) -> tuple[AxisMap, ...]:

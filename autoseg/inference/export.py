@@ -146,31 +146,51 @@ class _Block:
     def heads(self, chosen: torch.Tensor | None = None) -> torch.Tensor:
         """Interpolated logits (heads, *box), of some heads or all."""
         values = self.source if chosen is None else self.source[chosen]
-        for axis, along in enumerate(self.maps, start=1):
-            values = along.apply(values, axis)
+        # x first, while the block is small: along z and y whole rows are copied and mixed, which is the fast way.
+        for axis in (3, 2, 1):
+            values = self.maps[axis - 1].apply(values, axis)
         return values
 
 
 def _decide_classes(blocks: Sequence[_Block], values: torch.Tensor) -> torch.Tensor | int:
-    candidates = [_possible_winners(*block.bounds()) for block in blocks]
+    candidates = [_possible_winners(block) for block in blocks]
     if all(len(some) == 1 and some[0] == candidates[0][0] for some in candidates):
         return int(values[candidates[0][0]])
     if len(blocks) == 1:
-        return values[candidates[0]][blocks[0].heads(candidates[0]).argmax(0)]
-    mean = sum((block.heads().softmax(0) for block in blocks), torch.zeros(()))
-    return values[mean.argmax(0)]
+        return _labels_of_largest(blocks[0].heads(candidates[0]), values[candidates[0]])
+    return _labels_of_largest(sum((block.heads().softmax(0) for block in blocks), torch.zeros(())), values)
 
 
-def _possible_winners(lowest: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
-    """Classes that could be largest somewhere, given each one's bounds over the block."""
-    floor = lowest.max()
-    return torch.nonzero(highest >= floor - ROUNDING_MARGIN * (1 + floor.abs())).flatten()
+def _labels_of_largest(scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Label of the first largest of (heads, z, y, x); a running maximum takes a third of the time of `argmax`."""
+    best = scores[0].clone()
+    labels = torch.full(best.shape, int(values[0]), dtype=torch.int32)
+    for score, value in zip(scores[1:], values[1:].tolist(), strict=True):
+        labels.masked_fill_(score > best, value)
+        torch.maximum(best, score, out=best)
+    return labels
+
+
+def _possible_winners(block: _Block) -> torch.Tensor:
+    """Classes that could be largest somewhere in a block.
+
+    A class that wins at no input voxel is ruled out where it stays below the mean of those that do: interpolation
+    keeps that order, and the largest is never below the mean.
+    """
+    if not block.convex:
+        return torch.arange(len(block.source))
+    flat = block.source.flatten(1)
+    wins = torch.zeros(len(flat), dtype=torch.bool)
+    wins[flat.argmax(0)] = True
+    mean = flat[wins].mean(0)
+    wins |= (flat - mean).amax(1) >= -ROUNDING_MARGIN * (1 + mean.abs().max())
+    return torch.nonzero(wins).flatten()
 
 
 def _decide_regions(blocks: Sequence[_Block], values: torch.Tensor) -> torch.Tensor | int:
     bounds = [block.bounds() for block in blocks]
     absent = torch.stack([highest <= 0 for _, highest in bounds]).all(0)
-    present = torch.stack([lowest > ROUNDING_MARGIN for lowest, _ in bounds]).all(0)
+    present = torch.stack([lowest > 0 for lowest, _ in bounds]).all(0)
     if bool((absent | present).all()):
         filled = torch.nonzero(present).flatten()
         return int(values[filled[-1]]) if len(filled) else 0
