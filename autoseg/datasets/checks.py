@@ -73,15 +73,21 @@ def check_case(case: RawCase, channels: tuple[str, ...], labels: LabelSpace) -> 
     return CaseCheck(case.case_id, tuple(findings), _signature(images[0].array[0]), values)
 
 
-def duplicates(signatures: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Cases whose images are equal. `signatures`: case id -> signature, empty ones are passed over."""
+def duplicates(signatures: Mapping[str, str], groups: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Cases whose images are equal though no common overlap group says so.
+
+    Args:
+        signatures: Case id -> signature; empty ones are passed over.
+        groups: Case id -> declared overlap group.
+    """
     first: dict[str, str] = {}
     found = []
     for case_id, signature in sorted(signatures.items()):
         if not signature:
             continue
         other = first.setdefault(signature, case_id)
-        if other != case_id:
+        declared = groups.get(case_id)
+        if other != case_id and (declared is None or declared != groups.get(other)):
             found.append(
                 Finding(
                     "warn",
