@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.core.workspace import Workspace
+from autoseg.specs.plan import Plan
+from autoseg.specs.splits import Splits
+
+if TYPE_CHECKING:
+    from autoseg.stages import train as train_stage
 
 
 @dataclass(frozen=True)
@@ -32,3 +41,151 @@ STAGES = (
     StageInfo("evaluate", "masks, references, protocol", "report.json, report.csv"),
     StageInfo("submit", "masks, submission format", "archive, manifest.json"),
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run from raw data to a model folder.
+
+    Attributes:
+        dataset: Folder name of the data set.
+        configurations: Only these; empty means every planned one.
+        folds: Numbers or `all`; empty means every fold.
+        method: Name or file.
+        overrides: `section.key=value` settings.
+        epochs: Epochs per fold; None asks the method.
+        iterations_per_epoch: Updates per epoch; None asks the method.
+        time_budget_s: Training time per fold instead of epochs.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        seed: Of every draw.
+        threads: CPU threads of training and prediction.
+        replan: Replace what was made with other settings.
+        workers: Processes for work on many cases.
+    """
+
+    dataset: str
+    configurations: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
+    method: str = "autoseg"
+    overrides: tuple[str, ...] = ()
+    epochs: int | None = None
+    iterations_per_epoch: int | None = None
+    time_budget_s: float | None = None
+    device: str = "auto"
+    seed: int = 0
+    threads: int | None = None
+    replan: bool = False
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the pipeline left.
+
+    Attributes:
+        model: The model folder.
+        quarantined: Case id -> why it was left out.
+    """
+
+    model: Path
+    quarantined: dict[str, str]
+
+
+def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
+    """Fingerprint, plan, preprocess, train, predict and score the held-out cases, choose, pack.
+
+    Every stage skips what is up to date, so that the same call goes on after an interruption.
+    """
+    from autoseg.stages import ensemble, fingerprint, plan, preprocess, train
+
+    dataset = options.dataset
+    found = fingerprint.run(fingerprint.Options(dataset, workers=options.workers), workspace)
+    planned = plan.run(
+        plan.Options(
+            dataset,
+            method=options.method,
+            configurations=options.configurations or None,
+            overrides=options.overrides,
+            replan=options.replan,
+        ),
+        workspace,
+    )
+    configurations = options.configurations or tuple(planned.configurations)
+    prepared = preprocess.run(
+        preprocess.Options(
+            dataset, method=planned.method, configurations=configurations, workers=options.workers
+        ),
+        workspace,
+    )
+    for configuration in configurations:
+        for fold in options.folds or _all_folds(workspace, planned):
+            train.run(_training(options, configuration, fold), workspace)
+            score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace)
+    model = ensemble.run(
+        ensemble.Options(dataset, method=planned.method, configurations=configurations, folds=options.folds), workspace
+    )
+    return Outcome(model, {**found.quarantined, **prepared.quarantined})
+
+
+def score_held_out(
+    options: Options, planned: Plan, *, configuration: str, fold: str, workspace: Workspace
+) -> Path:
+    """Predict the held-out cases of a trained fold on their own grids and score them.
+
+    Returns:
+        The report, `validation/report.json` in the run's folder.
+    """
+    from autoseg.stages import evaluate, predict
+
+    folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
+    report = folder / "report.json"
+    if report.is_file():
+        return report
+    predict.run_held_out(
+        predict.HeldOutOptions(
+            dataset=options.dataset,
+            method=planned.method,
+            configuration=configuration,
+            fold=fold,
+            device=options.device,
+            threads=options.threads,
+            workers=options.workers,
+        ),
+        workspace,
+    )
+    evaluate.run(
+        evaluate.Options(
+            predictions=folder,
+            references=workspace.raw_dataset(options.dataset) / "labelsTr",
+            output=report,
+            dataset=options.dataset,
+            only_predicted=True,
+            workers=options.workers,
+        ),
+        workspace,
+    )
+    return report
+
+
+def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:
+    splits = Splits.load(workspace.splits(planned.dataset, planned.method))
+    return tuple(str(index) for index in range(len(splits.folds)))
+
+
+def _training(options: Options, configuration: str, fold: str) -> train_stage.Options:
+    from autoseg.stages import train
+
+    return train.Options(
+        options.dataset,
+        configuration=configuration,
+        fold=fold,
+        method=options.method,
+        overrides=options.overrides,
+        epochs=options.epochs,
+        iterations_per_epoch=options.iterations_per_epoch,
+        time_budget_s=options.time_budget_s,
+        device=options.device,
+        seed=options.seed,
+        threads=options.threads,
+        replan=options.replan,
+    )

@@ -8,6 +8,21 @@ from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
 
 
+class CpuChoices(Section):
+    """`[plan.cpu]`: how a plan with `budget = "device"` is cut down where no GPU is there."""
+
+    features: tuple[int, ...] = (32, 24, 16, 12, 8)
+    """Widths of the finest stage to try, widest first."""
+    sound_features: int = 16
+    """Width that is given up only after batch and patch have been reduced."""
+    batch_size: tuple[int, int] = (32, 8)
+    """Wanted batch in 2D and 3D; more is never taken."""
+    sound_patch_voxels: tuple[int, int] = (9_216, 110_592)
+    """Patch volume in 2D and 3D (96 squared, 48 cubed) that is given up last."""
+    encoder_blocks: tuple[int, ...] | None = None
+    """Blocks per encoder stage instead of the GPU's; None keeps those."""
+
+
 class PlanChoices(Section):
     """`[plan]`: how the planner turns a fingerprint into configurations."""
 
@@ -35,25 +50,34 @@ class PlanChoices(Section):
     """Largest share of the data set's voxels in one batch."""
     seconds_per_step: float = 0.5
     """CPU budget of one training step when no GPU is there."""
+    cpu: CpuChoices = CpuChoices()
+    """What to give up for it."""
+    largest_memory_gb: float = 24.0
+    """GPU memory beyond this is not planned for: larger patches would slow every step."""
+    share_of_memory: float = 0.9
+    """Share of the measured GPU memory to plan for."""
+    reference_memory_gb: float = 8.0
+    """GPU memory that the reference elements stand for."""
     mirror_axes: tuple[int, ...] | Literal["all", "auto"] = "auto"
     """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
     overrides: dict[str, dict[str, tuple[float, ...]]] = {}
-    """Configuration -> `spacing_mm`, `patch_size_voxels`, `batch_size`, `features` to use instead of the planned."""
+    """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number) or
+    `features` to use instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
 
 
 class OptimizerChoice(Section):
     """Optimiser, learning-rate schedule and averaging."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
     """Optimiser."""
     learning_rate: float = 2e-3
     """Largest rate."""
     weight_decay: float = 1e-2
     """Decay."""
     momentum: float = 0.99
-    """Nesterov momentum (SGD only)."""
+    """Nesterov momentum (SGD and Muon)."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Adam's decay rates."""
+    """Adam's decay rates (Adam, AdamW, and what Muon leaves to Adam)."""
     schedule: Literal["poly", "cosine", "constant"] = "cosine"
     """Decay over the actual number of updates."""
     step_on: Literal["update", "epoch"] = "update"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from autoseg.specs.method import OptimizerChoice
+from autoseg.training.muon import Muon
 
 
 def build_optimizer(network: nn.Module, choice: OptimizerChoice) -> torch.optim.Optimizer:
@@ -24,6 +25,14 @@ def build_optimizer(network: nn.Module, choice: OptimizerChoice) -> torch.optim.
             nesterov=choice.momentum > 0,
             weight_decay=choice.weight_decay,
             foreach=True,
+        )
+    if choice.name == "muon":
+        return Muon(
+            network.parameters(),
+            lr=choice.learning_rate,
+            momentum=choice.momentum,
+            weight_decay=choice.weight_decay,
+            betas=choice.betas,
         )
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     spared = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
