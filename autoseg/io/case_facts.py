@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 """Raised whenever the facts of an unchanged case would come out differently."""
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 _ARRAYS = ("values", "counts", "moments")
 
 

@@ -1,4 +1,4 @@
-"""Patch and batch that fit a budget: nnU-Net v2's element counts, or a device's memory or speed."""
+"""What one training step may cost: nnU-Net v2's element counts, a GPU's memory, or a CPU's time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autoseg.core.errors import BudgetError
-from autoseg.planning.topology import Pooling, shrink
-from autoseg.networks import cost
+from autoseg.devices.budget import DeviceBudget
 from autoseg.networks._cost import Cost
-from autoseg.planning.topology import cut, features_per_stage
+from autoseg.planning.topology import Pooling, shrink
 from autoseg.specs.method import PlanChoices
-from autoseg.specs.plan import Topology
+from autoseg.specs.plan import Decision, Topology
 
 MINIMUM_BATCH = 2
 """Smallest batch (nnU-Net v2)."""
 
+TRAINING_PER_FORWARD = 3
+"""Operations of a training step per forward pass: the backward pass computes two products for each of the forward's."""
+
+Measure = Callable[[Pooling, int], tuple[Topology, Cost]]
+"""Topology and cost of one patch for a base width."""
+
 
 @dataclass(frozen=True)
-class Heads:
-    """Ends of the network: input channels, and outputs counted as labels including background (and ignore)."""
+class Budget:
+    """Limits of one training step.
 
-    channels: int
-    outputs: int
+    Attributes:
+        elements: Feature-map elements at the reference batch, in 2D and 3D.
+        reference_batch: In 2D and 3D.
+        at_minimum_batch: The limit holds at batch 2 instead of at the reference batch.
+        batch_share_of_dataset: Largest share of the data set's voxels in one batch.
+        operations: Forward operations per step on a CPU; None where memory is the limit.
+        decision: Where the limits come from.
+    """
+
+    elements: tuple[float, float]
+    reference_batch: tuple[int, int]
+    at_minimum_batch: bool
+    batch_share_of_dataset: float
+    operations: float | None
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -34,83 +52,105 @@ class Fit:
         pooling: Patch, strides, kernels.
         topology: With channels per stage.
         cost: Of one patch.
-        steps: How often the patch was reduced.
+        batch_size: Patches per step.
+        patch_reason: How the patch came about.
+        batch_reason: How the batch came about.
     """
 
     pooling: Pooling
     topology: Topology
     cost: Cost
-    steps: int
+    batch_size: int
+    patch_reason: str
+    batch_reason: str
 
 
-def topology_of(pooling: Pooling, choices: PlanChoices, base_features: int) -> Topology:
-    """Widths and block counts of a pooling scheme."""
-    cap = choices.max_features[len(pooling.divisors) - 2]
-    return Topology(
-        features=features_per_stage(base_features, cap, pooling.stages),
-        strides=pooling.strides,
-        kernels=pooling.kernels,
-        encoder_blocks=cut(choices.encoder_blocks, pooling.stages),
-        decoder_blocks=(choices.decoder_blocks,) * (pooling.stages - 1),
+def budget_for(choices: PlanChoices, device: DeviceBudget | None) -> Budget:
+    """Limits by the method's choice; without a device the reference holds as it is."""
+    scale, operations = 1.0, None
+    value, reason = f"{choices.reference_elements[1] / 1e6:g} million elements in 3D", "fixed by the method"
+    if choices.budget == "device" and device is not None and device.kind == "gpu":
+        memory = min(device.memory_gb * choices.share_of_memory, choices.largest_memory_gb)
+        scale = memory / choices.reference_memory_gb
+        value = f"{memory:.1f} GB"
+        reason = f"{device.description}; {choices.share_of_memory:.0%} of it, at most {choices.largest_memory_gb:g} GB"
+    elif choices.budget == "device" and device is not None:
+        operations = choices.seconds_per_step * device.gflops * 1e9 / TRAINING_PER_FORWARD
+        value = f"{choices.seconds_per_step:g} s per step"
+        reason = f"{device.description}; so {operations / 1e9:.1f} forward GFLOP per step"
+    return Budget(
+        elements=(choices.reference_elements[0] * scale, choices.reference_elements[1] * scale),
+        reference_batch=choices.reference_batch,
+        at_minimum_batch=choices.budget_at_minimum_batch,
+        batch_share_of_dataset=choices.batch_share_of_dataset,
+        operations=operations,
+        decision=Decision(topic="budget", value=value, reason=reason),
     )
 
 
-def patch_cost(pooling: Pooling, topology: Topology, choices: PlanChoices, heads: Heads) -> Cost:
-    """Cost of one patch of the chosen network."""
-    return cost(
-        choices.network.name,
-        choices.network.options,
-        topology=topology,
-        patch_size_voxels=pooling.patch_size_voxels,
-        channels=heads.channels,
-        heads=heads.outputs,
-    )
-
-
-def fit_patch(
-    pooling: Pooling,
+def fit_elements(
+    start: Pooling,
     spacing_mm: Sequence[float],
     median_shape_voxels: Sequence[float],
     *,
-    measure: Callable[[Pooling], tuple[Topology, Cost]],
-    fits: Callable[[Cost], bool],
+    measure: Measure,
+    base_features: int,
+    budget: Budget,
+    dataset_voxels: float,
 ) -> Fit:
-    """Shrink the patch until `fits` says yes.
+    """Shrink the patch until its elements fit, then fill the budget with the batch (nnU-Net v2).
 
     Raises:
         BudgetError: When even a patch of a few voxels is too large.
     """
-    steps = 0
-    topology, price = measure(pooling)
-    while not fits(price):
-        pooling = shrink(spacing_mm, pooling, median_shape_voxels)
-        if min(pooling.patch_size_voxels) < 1:
-            raise BudgetError("no patch fits the budget of the plan", "raise reference_elements or seconds_per_step")
-        topology, price = measure(pooling)
+    pooling, steps = start, 0
+    topology, price = measure(pooling, base_features)
+    while not _elements_fit(price, pooling, budget):
+        pooling = shrunk(pooling, spacing_mm, median_shape_voxels)
+        topology, price = measure(pooling, base_features)
         steps += 1
-    return Fit(pooling, topology, price, steps)
-
-
-def fits_elements(choices: PlanChoices, dimensions: int) -> Callable[[Cost], bool]:
-    """Whether a patch's element count is within the reference: at batch 2, or at the reference batch itself."""
-    reference, reference_batch = _reference(choices, dimensions)
-    if choices.budget_at_minimum_batch:
-        return lambda price: price.elements / reference_batch * MINIMUM_BATCH <= reference
-    return lambda price: price.elements <= reference
+    batch, reason = batch_for_elements(price, pooling.patch_size_voxels, budget, dataset_voxels)
+    why = f"reduced {steps} times until the feature maps fit" if steps else "the whole start fits"
+    return Fit(pooling, topology, price, batch, why, reason)
 
 
 def batch_for_elements(
-    choices: PlanChoices, price: Cost, patch_size_voxels: Sequence[int], dataset_voxels: float
-) -> tuple[int, int]:
-    """Batch by the element budget, and the cap by the share of the data set in one batch; the batch is at least 2.
+    price: Cost, patch_size_voxels: Sequence[int], budget: Budget, dataset_voxels: float
+) -> tuple[int, str]:
+    """Batch by elements, capped by the share of the data set in one batch, at least 2; and the reason.
 
     Source: nnU-Net v2; halves round to even as Python's `round`.
     """
-    reference, reference_batch = _reference(choices, len(patch_size_voxels))
-    by_budget = round(reference / price.elements * reference_batch)
-    by_dataset = round(dataset_voxels * choices.batch_share_of_dataset / math.prod(patch_size_voxels))
-    return max(min(by_budget, by_dataset), MINIMUM_BATCH), by_dataset
+    dimensions = len(patch_size_voxels)
+    by_elements = round(budget.elements[dimensions - 2] / price.elements * budget.reference_batch[dimensions - 2])
+    cap = dataset_cap(patch_size_voxels, budget, dataset_voxels)
+    reason = (
+        f"{price.elements / 1e6:.1f} million elements per patch allow {by_elements}; "
+        f"{budget.batch_share_of_dataset:.0%} of the data set would be {cap}; at least {MINIMUM_BATCH}"
+    )
+    return max(min(by_elements, cap), MINIMUM_BATCH), reason
 
 
-def _reference(choices: PlanChoices, dimensions: int) -> tuple[int, int]:
-    return choices.reference_elements[dimensions - 2], choices.reference_batch[dimensions - 2]
+def dataset_cap(patch_size_voxels: Sequence[int], budget: Budget, dataset_voxels: float) -> int:
+    """Patches that make up the allowed share of the data set."""
+    return round(dataset_voxels * budget.batch_share_of_dataset / math.prod(patch_size_voxels))
+
+
+def shrunk(pooling: Pooling, spacing_mm: Sequence[float], median_shape_voxels: Sequence[float]) -> Pooling:
+    """One step smaller.
+
+    Raises:
+        BudgetError: When an axis would vanish.
+    """
+    smaller = shrink(spacing_mm, pooling, median_shape_voxels)
+    if min(smaller.patch_size_voxels) < 1:
+        raise BudgetError("no patch fits the budget of the plan", "raise reference_elements or seconds_per_step")
+    return smaller
+
+
+def _elements_fit(price: Cost, pooling: Pooling, budget: Budget) -> bool:
+    dimensions = len(pooling.divisors)
+    elements: float = price.elements
+    if budget.at_minimum_batch:
+        elements = elements / budget.reference_batch[dimensions - 2] * MINIMUM_BATCH
+    return elements <= budget.elements[dimensions - 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from autoseg.specs.document import Component
 from autoseg.specs.plan import Decision
 

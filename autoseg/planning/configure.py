@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoseg.core.errors import SpecError
+from autoseg.networks import cost
 from autoseg.networks._cost import Cost
-from autoseg.planning.budget import Fit, Heads, batch_for_elements, fit_patch, fits_elements, patch_cost, topology_of
+from autoseg.planning.budget import Budget, Fit, Measure, batch_for_elements, fit_elements
 from autoseg.planning.frame import numbers
-from autoseg.planning.topology import Pooling, initial_patch, pool
+from autoseg.planning.speed import fit_speed
+from autoseg.planning.topology import Pooling, cut, features_per_stage, initial_patch, pool
 from autoseg.specs.method import PlanChoices
 from autoseg.specs.plan import Decision, Topology
 
-Overrides = dict[str, tuple[float, ...]]
+
+@dataclass(frozen=True)
+class Rules:
+    """What all configurations of a plan share.
+
+    Attributes:
+        choices: `[plan]` of the method.
+        budget: Limits of one step.
+        channels: Input channels.
+        outputs: Labels with background and, as nnU-Net v2 counts them, ignore.
+    """
+
+    choices: PlanChoices
+    budget: Budget
+    channels: int
+    outputs: int
 
 
 @dataclass(frozen=True)
@@ -32,8 +49,7 @@ def fit_configuration(
     median_shape_voxels: Sequence[float],
     *,
     dataset_voxels: float,
-    choices: PlanChoices,
-    heads: Heads,
+    rules: Rules,
 ) -> Fitted:
     """Largest patch within the budget, then the batch.
 
@@ -42,58 +58,109 @@ def fit_configuration(
         spacing_mm: Of the patch's axes: 3, or 2 in 2D.
         median_shape_voxels: Of the same axes.
         dataset_voxels: Median case times number of cases, always in 3D.
-        choices: `[plan]` of the method.
-        heads: Ends of the network.
+        rules: Shared by all configurations.
+
+    Raises:
+        SpecError: An override does not fit the configuration.
+        BudgetError: No patch fits the budget.
     """
+    choices, budget = rules.choices, rules.budget
     overrides = choices.overrides.get(name, {})
-
-    def measure(pooling: Pooling) -> tuple[Topology, Cost]:
-        topology = _with_features(topology_of(pooling, choices, choices.base_features), overrides, name)
-        return topology, patch_cost(pooling, topology, choices, heads)
-
+    measure = _measure(name, rules)
     start = initial_patch(spacing_mm, median_shape_voxels)
+    pooling = pool(spacing_mm, start)
     if "patch_size_voxels" in overrides:
-        pooling = pool(spacing_mm, _voxels(overrides["patch_size_voxels"], len(spacing_mm), name))
-        fit = Fit(pooling, *measure(pooling), steps=0)
-        why = f"set by the method to {numbers(overrides['patch_size_voxels'])}, padded to the strides"
+        wanted = _voxels(overrides["patch_size_voxels"], len(spacing_mm), name)
+        fit = _fixed_patch(pool(spacing_mm, wanted), measure, rules, dataset_voxels)
+    elif budget.operations is None:
+        fit = fit_elements(
+            pooling,
+            spacing_mm,
+            median_shape_voxels,
+            measure=measure,
+            base_features=choices.base_features,
+            budget=budget,
+            dataset_voxels=dataset_voxels,
+        )
     else:
-        fits = fits_elements(choices, len(spacing_mm))
-        fit = fit_patch(pool(spacing_mm, start), spacing_mm, median_shape_voxels, measure=measure, fits=fits)
-        why = f"started at {numbers(start)}, reduced {fit.steps} times until the feature maps fit the budget"
-    patch = fit.pooling.patch_size_voxels
-    batch, by_dataset = batch_for_elements(choices, fit.cost, patch, dataset_voxels)
-    batch_reason = (
-        f"{fit.cost.elements / 1e6:.1f} million elements per patch; "
-        f"{choices.batch_share_of_dataset:.0%} of the data set would be {by_dataset}; at least 2"
-    )
+        fit = fit_speed(
+            pooling,
+            spacing_mm,
+            median_shape_voxels,
+            measure=measure,
+            choices=choices,
+            budget=budget,
+            dataset_voxels=dataset_voxels,
+        )
+    batch, batch_reason = fit.batch_size, fit.batch_reason
     if "batch_size" in overrides:
         batch, batch_reason = int(overrides["batch_size"][0]), "set by the method"
-    fitted = Fitted(patch, fit.topology, batch, ())
-    return replace(fitted, decisions=_decisions(name, fitted, fit, why, batch_reason))
+    batch_decision = Decision(topic=f"{name} batch size", value=str(batch), reason=batch_reason)
+    return Fitted(fit.pooling.patch_size_voxels, fit.topology, batch, _decisions(name, fit, start, batch_decision))
 
 
-def _decisions(name: str, fitted: Fitted, fit: Fit, why: str, batch_reason: str) -> tuple[Decision, ...]:
-    features = "-".join(str(width) for width in fitted.topology.features)
-    pools = ", ".join(f"{divisor:g}" for divisor in fit.pooling.divisors)
+def _measure(name: str, rules: Rules) -> Measure:
+    choices = rules.choices
+    blocks = choices.encoder_blocks
+    if rules.budget.operations is not None and choices.cpu.encoder_blocks is not None:
+        blocks = choices.cpu.encoder_blocks
+
+    def measure(pooling: Pooling, base_features: int) -> tuple[Topology, Cost]:
+        cap = choices.max_features[len(pooling.divisors) - 2]
+        topology = Topology(
+            features=_features(name, choices, features_per_stage(base_features, cap, pooling.stages)),
+            strides=pooling.strides,
+            kernels=pooling.kernels,
+            encoder_blocks=cut(blocks, pooling.stages),
+            decoder_blocks=(choices.decoder_blocks,) * (pooling.stages - 1),
+        )
+        price = cost(
+            choices.network.name,
+            choices.network.options,
+            topology=topology,
+            patch_size_voxels=pooling.patch_size_voxels,
+            channels=rules.channels,
+            heads=rules.outputs,
+        )
+        return topology, price
+
+    return measure
+
+
+def _fixed_patch(pooling: Pooling, measure: Measure, rules: Rules, dataset_voxels: float) -> Fit:
+    topology, price = measure(pooling, rules.choices.base_features)
+    batch, reason = batch_for_elements(price, pooling.patch_size_voxels, rules.budget, dataset_voxels)
+    return Fit(pooling, topology, price, batch, "set by the method, padded to the strides", reason)
+
+
+def _decisions(name: str, fit: Fit, start: Sequence[float], batch: Decision) -> tuple[Decision, ...]:
+    features = "-".join(str(width) for width in fit.topology.features)
     return (
-        Decision(topic=f"{name} patch size", value=f"{numbers(fitted.patch_size_voxels)} voxels", reason=why),
+        Decision(
+            topic=f"{name} patch size",
+            value=f"{numbers(fit.pooling.patch_size_voxels)} voxels",
+            reason=f"started at {numbers(start)} (cubic extent, clipped to the median case); {fit.patch_reason}",
+        ),
         Decision(
             topic=f"{name} topology",
             value=f"{fit.pooling.stages} stages {features}",
-            reason=f"axes are halved while edges stay >= 4 and spacings within 2x; down-sampled by {pools}",
+            reason=f"halved while edges stay >= 4 and spacings within 2x: {numbers(fit.pooling.divisors)} in all; "
+            f"{fit.cost.parameters / 1e6:.2f} million parameters",
         ),
-        Decision(topic=f"{name} batch size", value=str(fitted.batch_size), reason=batch_reason),
+        batch,
     )
 
 
-def _with_features(topology: Topology, overrides: Overrides, name: str) -> Topology:
-    if "features" not in overrides:
-        return topology
-    features = tuple(int(width) for width in overrides["features"])
-    if len(features) != len(topology.features):
-        stages = len(topology.features)
-        raise SpecError(f"{name}.features has {len(features)} entries", f"this patch has {stages} stages; give {stages}")
-    return topology.model_copy(update={"features": features})
+def _features(name: str, choices: PlanChoices, planned: tuple[int, ...]) -> tuple[int, ...]:
+    """Channels per stage; too few overridden ones are an error, more than the patch has stages are cut."""
+    wanted = choices.overrides.get(name, {}).get("features")
+    if wanted is None:
+        return planned
+    if len(wanted) < len(planned):
+        raise SpecError(
+            f"{name}.features has {len(wanted)} entries, the patch has {len(planned)} stages", "give one per stage"
+        )
+    return tuple(int(width) for width in wanted[: len(planned)])
 
 
 def _voxels(values: Sequence[float], dimensions: int, name: str) -> tuple[int, ...]:

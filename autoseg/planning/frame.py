@@ -68,9 +68,8 @@ def make_frame(fingerprint: Fingerprint, choices: PlanChoices) -> Frame:
     spacing, reason = target.spacing_mm, target.reason
     override = choices.overrides.get("3d_fullres", {}).get("spacing_mm")
     if override is not None:
-        if len(override) != 3 or min(override) <= 0:
-            raise SpecError(f"3d_fullres.spacing_mm = {override}", "give three positive numbers in (z, y, x) order")
-        spacing, reason = np.asarray(override, dtype=np.float64), "set by the method, before the transpose"
+        spacing = np.asarray(checked_spacing("3d_fullres", override))
+        reason = "set by the method, before the transpose"
     transpose = transpose_order(spacing)
     order = list(transpose)
     median = np.median(resampled_shapes(grids, spacing), axis=0)[order]
@@ -85,7 +84,19 @@ def make_frame(fingerprint: Fingerprint, choices: PlanChoices) -> Frame:
             reason=f"median over {len(fingerprint.cases)} cases, cropped to the non-zero box and resampled",
         ),
     )
-    return Frame(transpose, spacing[order], median, round(float(native[0])), orientations, len(fingerprint.cases), decisions)
+    slices = round(float(native[0]))
+    return Frame(transpose, spacing[order], median, slices, orientations, len(fingerprint.cases), decisions)
+
+
+def checked_spacing(name: str, values: tuple[float, ...]) -> tuple[float, float, float]:
+    """Three positive numbers.
+
+    Raises:
+        SpecError: When they are not.
+    """
+    if len(values) != 3 or min(values) <= 0:
+        raise SpecError(f"{name}.spacing_mm = {values}", "give three positive numbers in (z, y, x) order")
+    return values[0], values[1], values[2]
 
 
 def numbers(values: object) -> str:
@@ -98,8 +109,8 @@ def _oriented_grids(fingerprint: Fingerprint, choices: PlanChoices) -> tuple[Cas
     canonical = choices.orientation == "canonical"
     orders = [canonical_order(case.orientation) if canonical else (0, 1, 2) for case in cases]
     grids = CaseGrids(
-        np.array([[case.spacing_mm[axis] for axis in order] for case, order in zip(cases, orders, strict=True)]),
-        np.array([[case.cropped_shape_voxels[axis] for axis in order] for case, order in zip(cases, orders, strict=True)]),
+        np.take_along_axis(np.array([case.spacing_mm for case in cases]), np.array(orders), axis=1),
+        np.take_along_axis(np.array([case.cropped_shape_voxels for case in cases]), np.array(orders), axis=1),
     )
     return grids, tuple(CANONICAL_CODE if canonical else case.orientation for case in cases)
 

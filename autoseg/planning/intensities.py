@@ -11,7 +11,7 @@ import numpy.typing as npt
 from autoseg.specs.fingerprint import IntensityStatistics
 
 LARGEST_SUMMARY = 65_536
-"""Distinct values kept per case and channel; beyond that, equally filled bins of the sorted values (rank error 1e-5)."""
+"""Distinct values kept per case and channel; beyond that, equally filled bins of the sorted ones (rank error 1e-5)."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ def pool(cases: Sequence[IntensitySummary]) -> IntensityStatistics:
     """
     filled = [case for case in cases if case.counts.size]
     if not filled:
-        return IntensityStatistics(
-            mean=0, median=0, std=0, minimum=0, maximum=0, percentile_00_5=0, percentile_99_5=0
-        )
+        return IntensityStatistics(mean=0, median=0, std=0, minimum=0, maximum=0, percentile_00_5=0, percentile_99_5=0)
     values = np.concatenate([case.values for case in filled])
     weights = np.concatenate([case.counts / case.counts.sum() for case in filled])
     order = np.argsort(values)

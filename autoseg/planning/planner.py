@@ -9,10 +9,11 @@ import numpy as np
 
 from autoseg.core.errors import SpecError
 from autoseg.core.registry import nearest
+from autoseg.devices.budget import DeviceBudget
 from autoseg.planning import channels as channel_rules
-from autoseg.planning.budget import Heads
-from autoseg.planning.configure import Fitted, fit_configuration
-from autoseg.planning.frame import Frame, make_frame, numbers
+from autoseg.planning.budget import budget_for
+from autoseg.planning.configure import Fitted, Rules, fit_configuration
+from autoseg.planning.frame import Frame, checked_spacing, make_frame, numbers
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.spacing import FloatArray
 from autoseg.specs.dataset import Dataset
@@ -20,6 +21,7 @@ from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import Method, PlanChoices
 from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing
 
+Shape = Sequence[float] | FloatArray
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features")
 
@@ -35,26 +37,22 @@ LOWRES_MINIMUM_RATIO = 2.0
 
 @dataclass(frozen=True)
 class _Context:
-    choices: PlanChoices
-    heads: Heads
+    rules: Rules
     frame: Frame
     preprocessing: Preprocessing
     """Of the full resolution."""
 
-    def fit(
-        self, name: str, spacing_mm: FloatArray, median_shape_voxels: Sequence[float], dataset_voxels: float
-    ) -> Fitted:
+    def fit(self, name: str, spacing_mm: FloatArray, median_shape_voxels: Shape, dataset_voxels: float) -> Fitted:
         return fit_configuration(
             name,
             tuple(float(value) for value in spacing_mm),
             tuple(float(value) for value in median_shape_voxels),
             dataset_voxels=dataset_voxels,
-            choices=self.choices,
-            heads=self.heads,
+            rules=self.rules,
         )
 
     def configuration(
-        self, name: str, fitted: Fitted, preprocessing: Preprocessing, *, median: Sequence[float], batch_dice: bool
+        self, name: str, fitted: Fitted, preprocessing: Preprocessing, *, median: Shape, batch_dice: bool
     ) -> Configuration:
         first, second, third = (round(float(size)) for size in median)
         return Configuration(
@@ -64,13 +62,21 @@ class _Context:
             batch_size=fitted.batch_size,
             median_shape_voxels=(first, second, third),
             topology=fitted.topology,
-            network=self.choices.network,
+            network=self.rules.choices.network,
             batch_dice=batch_dice,
         )
 
 
-def make_plan(dataset: Dataset, fingerprint: Fingerprint, method: Method) -> Plan:
+def make_plan(
+    dataset: Dataset, fingerprint: Fingerprint, method: Method, *, device: DeviceBudget | None = None
+) -> Plan:
     """Plan every configuration that the data allow.
+
+    Args:
+        dataset: Channels and labels.
+        fingerprint: Grids and intensities of the cases.
+        method: Its `[plan]` section.
+        device: What `budget = "device"` fits; None plans for the method's reference.
 
     Source of the rules: nnU-Net v2 (Isensee et al., Nature Methods 2021; Isensee et al., MICCAI 2024).
 
@@ -92,7 +98,8 @@ def make_plan(dataset: Dataset, fingerprint: Fingerprint, method: Method) -> Pla
         mask_normalization=masks,
         intensities=fingerprint.intensities,
     )
-    context = _Context(choices, Heads(len(channels), len(dataset.labels)), frame, preprocessing)
+    budget = budget_for(choices, device)
+    context = _Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
     axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
     configurations, decisions = _plan_2d(context)
     if not frame.is_planar:
@@ -109,7 +116,7 @@ def make_plan(dataset: Dataset, fingerprint: Fingerprint, method: Method) -> Pla
         regions_class_order=dataset.regions_class_order,
         mirror_axes=axes,
         configurations={configuration.name: configuration for configuration in configurations},
-        decisions=(*frame.decisions, *explained, mirroring, *decisions),
+        decisions=(*frame.decisions, *explained, mirroring, budget.decision, *decisions),
     )
 
 
@@ -151,27 +158,67 @@ def _plan_3d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decisi
 def _plan_lowres(context: _Context, fullres: Fitted) -> tuple[Configuration | None, tuple[Decision, ...]]:
     frame = context.frame
     full = frame.median_shape_voxels
-    share = np.prod(fullres.patch_size_voxels, dtype=np.float64) / np.prod(full)
-    if share >= LOWRES_BELOW_PATCH_SHARE:
+    share = _share(fullres, float(np.prod(full)))
+    found = _lowres_by_override(context) if _has_spacing(context, "3d_lowres") else _search_lowres(context, fullres)
+    if found is None:
         return None, (_no_lowres(f"the 3d_fullres patch holds {share:.0%} of the median case"),)
-    spacing, voxels = frame.spacing_mm.copy(), float(np.prod(full))
-    fitted = fullres
-    while np.prod(fitted.patch_size_voxels, dtype=np.float64) / voxels < LOWRES_BELOW_PATCH_SHARE:
-        coarsest = max(spacing)
-        fine = coarsest / spacing > 2
-        spacing[fine if fine.any() else slice(None)] *= LOWRES_STEP
-        shape = frame.spacing_mm / spacing * full
-        voxels = float(np.prod(shape))
-        rounded = [round(float(size)) for size in shape]
-        fitted = context.fit("3d_lowres", spacing, rounded, voxels * frame.cases)
-    ratio = float(np.prod(full)) / voxels
+    ratio = float(np.prod(full)) / found.voxels
     if ratio < LOWRES_MINIMUM_RATIO:
         return None, (_no_lowres(f"3d_fullres would have only {ratio:.2f} times its voxels"),)
-    preprocessing = context.preprocessing.model_copy(update={"spacing_mm": _vector(spacing)})
-    reason = f"the 3d_fullres patch holds {share:.1%} of the median case; grown by 3 % until the patch holds 25 %"
-    decision = Decision(topic="3d_lowres spacing", value=f"{numbers(spacing)} mm", reason=reason)
-    configuration = context.configuration("3d_lowres", fitted, preprocessing, median=rounded, batch_dice=False)
-    return configuration, (decision, *fitted.decisions)
+    preprocessing = context.preprocessing.model_copy(update={"spacing_mm": _vector(found.spacing_mm)})
+    decision = Decision(
+        topic="3d_lowres spacing",
+        value=f"{numbers(found.spacing_mm)} mm",
+        reason=f"{found.reason}; the 3d_fullres patch holds {share:.1%} of the median case",
+    )
+    median = found.median_shape_voxels
+    configuration = context.configuration("3d_lowres", found.fitted, preprocessing, median=median, batch_dice=False)
+    return configuration, (decision, *found.fitted.decisions)
+
+
+@dataclass(frozen=True)
+class _Lowres:
+    fitted: Fitted
+    spacing_mm: FloatArray
+    median_shape_voxels: tuple[int, ...]
+    voxels: float
+    """Of the median case, before its shape is rounded."""
+    reason: str
+
+
+def _search_lowres(context: _Context, fullres: Fitted) -> _Lowres | None:
+    """Grow the spacing, the fine axes first where they differ by more than 2, until the patch holds a quarter."""
+    spacing, found = context.frame.spacing_mm, None
+    voxels, fitted = float(np.prod(context.frame.median_shape_voxels)), fullres
+    while _share(fitted, voxels) < LOWRES_BELOW_PATCH_SHARE:
+        fine = max(spacing) / spacing > 2
+        spacing = np.where(fine | ~fine.any(), spacing * LOWRES_STEP, spacing)
+        found = _lowres_at(context, spacing, "grown by 3 % until the patch holds 25 % of the median case")
+        voxels, fitted = found.voxels, found.fitted
+    return found
+
+
+def _lowres_by_override(context: _Context) -> _Lowres:
+    """The method's spacing; given before the transpose."""
+    values = context.rules.choices.overrides["3d_lowres"]["spacing_mm"]
+    spacing = np.asarray(checked_spacing("3d_lowres", values))[list(context.frame.transpose)]
+    return _lowres_at(context, spacing, "set by the method")
+
+
+def _lowres_at(context: _Context, spacing_mm: FloatArray, reason: str) -> _Lowres:
+    frame = context.frame
+    shape = frame.spacing_mm / spacing_mm * frame.median_shape_voxels
+    voxels, rounded = float(np.prod(shape)), tuple(round(float(size)) for size in shape)
+    fitted = context.fit("3d_lowres", spacing_mm, rounded, voxels * frame.cases)
+    return _Lowres(fitted, spacing_mm, rounded, voxels, reason)
+
+
+def _share(fitted: Fitted, voxels: float) -> float:
+    return float(np.prod(fitted.patch_size_voxels, dtype=np.float64)) / voxels
+
+
+def _has_spacing(context: _Context, name: str) -> bool:
+    return "spacing_mm" in context.rules.choices.overrides.get(name, {})
 
 
 def _no_lowres(reason: str) -> Decision:
@@ -186,7 +233,8 @@ def _vector(values: FloatArray) -> tuple[float, float, float]:
 def _check_overrides(choices: PlanChoices) -> None:
     for configuration, values in choices.overrides.items():
         if configuration not in CONFIGURATIONS:
-            raise SpecError(f"overrides: unknown configuration '{configuration}'", nearest(configuration, CONFIGURATIONS))
+            cure = nearest(configuration, CONFIGURATIONS)
+            raise SpecError(f"overrides: unknown configuration '{configuration}'", cure)
         for key in values:
             if key not in OVERRIDES:
                 raise SpecError(f"overrides.{configuration}: unknown key '{key}'", nearest(key, OVERRIDES))

@@ -73,8 +73,8 @@ def target_spacing(grids: CaseGrids) -> TargetSpacing:
     if fine < coarsest_other:
         fine = coarsest_other + 1e-5
     reason = (
-        f"median per axis; axis {worst} is more than {ANISOTROPY_RATIO:g}x coarser (median {target[worst]:.4g} mm) with few "
-        f"slices (median {size[worst]:g}), so its {ANISOTROPIC_PERCENTILE:g}th percentile is taken"
+        f"median per axis; axis {worst} is more than {ANISOTROPY_RATIO:g}x coarser (median {target[worst]:.4g} mm) "
+        f"with few slices (median {size[worst]:g}), so its {ANISOTROPIC_PERCENTILE:g}th percentile is taken"
     )
     target[worst] = fine
     return TargetSpacing(target, reason)

@@ -108,6 +108,6 @@ def _balanced_folds(groups: Sequence[tuple[str, ...]], count: int) -> list[set[s
     order = np.arange(len(groups))
     np.random.RandomState(SEED).shuffle(order)
     folds: list[set[str]] = [set() for _ in range(count)]
-    for index in sorted(order, key=lambda group: -len(groups[group])):
-        min(folds, key=len).update(groups[index])
+    for group in sorted((groups[int(index)] for index in order), key=len, reverse=True):
+        min(folds, key=len).update(group)
     return folds

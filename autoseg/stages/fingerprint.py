@@ -162,9 +162,7 @@ def _examine(task: _Task) -> CaseFacts:
 
 def _merged(raw: RawDataset, facts: dict[str, CaseFacts], quarantined: dict[str, str]) -> Fingerprint:
     cases = [facts[case_id] for case_id in sorted(facts)]
-    shares = [
-        np.prod(case.fingerprint.cropped_shape_voxels) / np.prod(case.fingerprint.shape_voxels) for case in cases
-    ]
+    shares = [np.prod(case.fingerprint.cropped_shape_voxels) / np.prod(case.fingerprint.shape_voxels) for case in cases]
     channels = range(len(raw.spec.channels()))
     return Fingerprint(
         dataset=raw.name,

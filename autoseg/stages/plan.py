@@ -10,6 +10,7 @@ from pathlib import Path
 from autoseg.core.errors import SpecError
 from autoseg.core.registry import nearest
 from autoseg.core.workspace import Workspace
+from autoseg.devices.budget import measure_device
 from autoseg.planning.compare import changes
 from autoseg.planning.methods import load_method
 from autoseg.planning.planner import make_plan
@@ -17,6 +18,7 @@ from autoseg.planning.splits import leaks, make_splits, read_splits
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.document import read_values
 from autoseg.specs.fingerprint import Fingerprint
+from autoseg.specs.method import Method
 from autoseg.specs.plan import Plan
 from autoseg.specs.splits import Splits
 
@@ -35,6 +37,7 @@ class Options:
         method: Name or file.
         configurations: That must come out of it; None asks for nothing in particular.
         overrides: `section.key=value` settings.
+        device: That the plan is made for: `auto`, `cpu`, `cuda` or `cuda:1`.
         replan: Replace a plan that differs.
     """
 
@@ -42,6 +45,7 @@ class Options:
     method: str = "autoseg"
     configurations: tuple[str, ...] | None = None
     overrides: tuple[str, ...] = ()
+    device: str = "auto"
     replan: bool = False
 
 
@@ -61,11 +65,13 @@ def run(options: Options, workspace: Workspace) -> Plan:
     if not path.is_file():
         raise SpecError(f"{options.dataset} has no fingerprint", f"run autoseg fingerprint -d {options.dataset} first")
     fingerprint = Fingerprint.load(path)
-    plan_path = workspace.plan(options.dataset, method.name)
-    plan = make_plan(dataset, fingerprint, method)
-    _require(plan, options.configurations)
+    device = measure_device(options.device) if method.plan.budget == "device" else None
+    plan = make_plan(dataset, fingerprint, method, device=device)
+    kept, is_new = _kept(workspace.plan(options.dataset, method.name), plan, method, replan=options.replan)
+    _require(kept, options.configurations)
     splits = _splits(options.dataset, workspace, dataset, [case.case_id for case in fingerprint.cases])
-    kept = _keep_or_replace(plan_path, plan, replan=options.replan)
+    if is_new:
+        kept.save(workspace.plan(options.dataset, method.name))
     _write_splits(workspace.splits(options.dataset, method.name), splits, replan=options.replan)
     return kept
 
@@ -78,18 +84,29 @@ def _require(plan: Plan, wanted: Sequence[str] | None) -> None:
             raise SpecError(f"the plan of {plan.dataset} has no configuration '{name}'", cure)
 
 
-def _keep_or_replace(path: Path, plan: Plan, *, replan: bool) -> Plan:
-    if path.is_file() and not replan:
-        existing = Plan.load(path)
-        found = changes(existing, plan)
-        if not found:
-            return existing
-        raise SpecError(
-            f"{path} was made from other data or settings ({'; '.join(found[:4])})",
-            "give --replan to replace it (runs made with it must then be trained again)",
-        )
-    plan.save(path)
-    return plan
+def _kept(path: Path, plan: Plan, method: Method, *, replan: bool) -> tuple[Plan, bool]:
+    """The plan on disk, or the new one and that it is to be written.
+
+    Raises:
+        SpecError: They differ and `replan` is off.
+    """
+    if not path.is_file():
+        return plan, True
+    existing = Plan.load(path)
+    found = changes(existing, plan)
+    if not found:
+        return existing, False
+    if replan:
+        return plan, True
+    same_inputs = existing.fingerprint == plan.fingerprint and existing.method_digest == plan.method_digest
+    if same_inputs and method.plan.budget == "device":
+        # A plan made on a machine with a GPU stays good when a later step runs without one.
+        logger.info("%s was made for another device (%s); --replan fits it to this one", path, found[0])
+        return existing, False
+    raise SpecError(
+        f"{path} was made from other data or settings ({'; '.join(found[:4])})",
+        "give --replan to replace it (runs made with it must then be trained again)",
+    )
 
 
 def _splits(name: str, workspace: Workspace, dataset: Dataset, case_ids: Sequence[str]) -> Splits:

@@ -33,14 +33,27 @@ def fingerprints() -> list[dict]:
 
 
 def _same(name, spacing, shape, cases, channels, labels) -> dict:
-    return {"name": name, "spacings": [spacing], "shapes": [shape], "repeat": cases, "channels": channels, "labels": labels}
+    return {
+        "name": name,
+        "spacings": [spacing],
+        "shapes": [shape],
+        "repeat": cases,
+        "channels": channels,
+        "labels": labels,
+    }
 
 
 def _random(rng: np.random.RandomState, index: int) -> dict:
     kind = ("isotropic", "thick", "mixed", "small", "large")[index % 5]
     cases = int(rng.randint(3, 10))
     fine = rng.uniform(0.4, 1.2)
-    ratio = {"isotropic": 1.0, "thick": rng.uniform(3, 12), "mixed": rng.uniform(1, 4), "small": 1.3, "large": rng.uniform(1, 3)}[kind]
+    ratio = {
+        "isotropic": 1.0,
+        "thick": rng.uniform(3, 12),
+        "mixed": rng.uniform(1, 4),
+        "small": 1.3,
+        "large": rng.uniform(1, 3),
+    }[kind]
     spacings = fine * np.ones((cases, 3)) * rng.uniform(0.9, 1.1, (cases, 1))
     spacings[:, 0] *= ratio * (rng.choice([0.3, 1, 1, 2], cases) if kind in ("thick", "mixed") else 1)
     extent = {"small": (20, 60), "large": (300, 700)}.get(kind, (100, 420))
@@ -61,7 +74,9 @@ def plan(case: dict, planner_name: str, root: Path) -> dict:
     """The peer's configurations, cut to what is compared."""
     import torch
     from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner as default
-    from nnunetv2.experiment_planning.experiment_planners.residual_unets import residual_encoder_unet_planners as residual
+    from nnunetv2.experiment_planning.experiment_planners.residual_unets import (
+        residual_encoder_unet_planners as residual,
+    )
 
     raw, prepared = root / "raw/Dataset001_X", root / "prepared/Dataset001_X"
     count = len(case["spacings"]) * case["repeat"]

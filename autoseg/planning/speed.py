@@ -1,0 +1,75 @@
+"""Fit a CPU's time per step: what is given up, and in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from autoseg.core.errors import BudgetError
+from autoseg.planning.budget import MINIMUM_BATCH, TRAINING_PER_FORWARD, Budget, Fit, Measure, dataset_cap, shrunk
+from autoseg.planning.topology import Pooling
+from autoseg.specs.method import PlanChoices
+
+Candidate = tuple[int, Pooling, int]
+"""Base width, patch, smallest batch to be content with."""
+
+
+def fit_speed(
+    start: Pooling,
+    spacing_mm: Sequence[float],
+    median_shape_voxels: Sequence[float],
+    *,
+    measure: Measure,
+    choices: PlanChoices,
+    budget: Budget,
+    dataset_voxels: float,
+) -> Fit:
+    """First candidate whose step fits, then as many patches as the time allows.
+
+    Given up in this order: width down to the sound one, batch down to 2, patch down to the sound volume, width again,
+    patch again. The order is ours (nnU-Net v2 plans for GPUs only).
+
+    Raises:
+        BudgetError: When even the smallest network takes longer.
+    """
+    operations = budget.operations or 0.0
+    for width, pooling, batch in _candidates(start, spacing_mm, median_shape_voxels, choices):
+        topology, price = measure(pooling, width)
+        if price.flops * batch > operations:
+            continue
+        wanted = choices.cpu.batch_size[len(spacing_mm) - 2]
+        cap = dataset_cap(pooling.patch_size_voxels, budget, dataset_voxels)
+        filled = max(min(wanted, int(operations // price.flops), cap), MINIMUM_BATCH)
+        share = price.flops * filled / operations
+        seconds = choices.seconds_per_step * share
+        whole = "the whole start fits" if pooling is start else "reduced until two patches fit the time"
+        reason = (
+            f"{price.flops / 1e9:.2f} GFLOP forward per patch, x{TRAINING_PER_FORWARD} to train: about {seconds:.2f} s "
+            f"per step; {wanted} wanted, at least {MINIMUM_BATCH}"
+        )
+        return Fit(pooling, topology, price, filled, f"{whole}, at width {width}", reason)
+    raise BudgetError("no patch fits the time per step of the plan", "raise plan.seconds_per_step")
+
+
+def _candidates(
+    start: Pooling, spacing_mm: Sequence[float], median_shape_voxels: Sequence[float], choices: PlanChoices
+) -> Iterator[Candidate]:
+    """In order of preference."""
+    cpu = choices.cpu
+    dimensions = len(spacing_mm)
+    widths = [width for width in cpu.features if width <= choices.base_features] or [choices.base_features]
+    sound = [width for width in widths if width >= cpu.sound_features] or widths[:1]
+    for width in sound:
+        yield width, start, cpu.batch_size[dimensions - 2]
+    yield sound[-1], start, MINIMUM_BATCH
+    floor = min(cpu.sound_patch_voxels[dimensions - 2], math.prod(start.patch_size_voxels))
+    pooling = start
+    while math.prod((smaller := shrunk(pooling, spacing_mm, median_shape_voxels)).patch_size_voxels) >= floor:
+        pooling = smaller
+        yield sound[-1], pooling, MINIMUM_BATCH
+    for width in widths:
+        if width < sound[-1]:
+            yield width, pooling, MINIMUM_BATCH
+    while True:
+        pooling = shrunk(pooling, spacing_mm, median_shape_voxels)
+        yield widths[-1], pooling, MINIMUM_BATCH
