@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from autoseg.specs.document import Document, Section
 
 
@@ -34,6 +36,8 @@ class Summary(Section):
     """95 % bootstrap interval of the mean."""
     cases: int
     """Cases with a value."""
+    undefined: dict[str, int] = Field(default_factory=dict)
+    """Reason -> cases without a value (the region `mean`: cases times regions)."""
 
 
 class Report(Document):

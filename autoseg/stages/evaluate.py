@@ -1,0 +1,197 @@
+"""evaluate: predicted label maps and references -> `report.json` and `report.csv`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autoseg.core.atomic import write_text
+from autoseg.core.errors import AutosegError, DatasetError, GeometryError
+from autoseg.core.labels import LabelSpace
+from autoseg.core.workers import default_workers, run_cases
+from autoseg.core.workspace import Workspace
+from autoseg.io.images import READABLE_ENDINGS, read_label
+from autoseg.io.label_files import find_label_files
+from autoseg.metrics.case import evaluate_case
+from autoseg.metrics.protocols import Protocol, load_protocol
+from autoseg.reporting.tables import report_csv
+from autoseg.specs.dataset import Dataset
+from autoseg.specs.report import CaseScores, Report, Score
+
+logger = logging.getLogger(__name__)
+TOLERANCE_MM = 1.0
+_SHOWN = 5
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to score.
+
+    Attributes:
+        predictions: Folder of label maps `CASE.nii.gz` (any readable ending).
+        references: Folder of label maps with the same case names.
+        output: Report to write; the table lies beside it as `.csv`. None writes nothing.
+        dataset: Folder name of the data set whose labels apply.
+        labels: `dataset.json` whose labels apply; without both, labels are the values found in the references.
+        protocol: Scoring rules.
+        tolerance_mm: Of the surface Dice.
+        surface: Measure surface distances.
+        cases: Score only these; None takes every reference.
+        workers: Processes; None uses every CPU.
+    """
+
+    predictions: Path
+    references: Path
+    output: Path | None = None
+    dataset: str | None = None
+    labels: Path | None = None
+    protocol: str = "autoseg"
+    tolerance_mm: float = TOLERANCE_MM
+    surface: bool = True
+    cases: tuple[str, ...] | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files of one case."""
+
+    case_id: str
+    prediction: Path
+    reference: Path
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one case, and what its two grids disagree in."""
+
+    regions: dict[str, dict[str, Score]]
+    differences: tuple[str, ...]
+
+
+def run(options: Options, workspace: Workspace) -> Report:
+    """Score every case in parallel.
+
+    Raises:
+        DatasetError: A case without prediction or reference, unreadable files, or values that are not labels.
+        GeometryError: A prediction on another grid than its reference.
+        RegistryError: Unknown protocol, or an option it does not have.
+        SpecError: The labels' `dataset.json` is missing or wrong.
+    """
+    protocol = load_protocol(options.protocol, _protocol_options(options))
+    pairs = _pairs(options)
+    workers = default_workers() if options.workers is None else options.workers
+    labels = _labels(options, workspace) or _found_labels(pairs, workers)
+    scored = _for_each(functools.partial(_score, labels=labels, protocol=protocol), pairs, workers)
+    for pair in pairs:
+        if scored[pair.case_id].differences:
+            names = " and ".join(scored[pair.case_id].differences)
+            logger.warning("%s: %s differ from the reference's, whose are used", pair.prediction, names)
+    cases = tuple(CaseScores(id=pair.case_id, regions=scored[pair.case_id].regions) for pair in pairs)
+    summary = protocol.summary(cases)
+    report = Report(protocol=options.protocol, definitions=protocol.definitions(), cases=cases, summary=summary)
+    if options.output is not None:
+        report.save(options.output)
+        write_text(options.output.with_suffix(".csv"), report_csv(report))
+        logger.info("%d cases scored: %s", len(cases), options.output)
+    return report
+
+
+def _protocol_options(options: Options) -> dict[str, Any]:
+    """Only what departs from the defaults, so that a protocol without such an option refuses it."""
+    defaults = {"tolerance_mm": TOLERANCE_MM, "surface": True}
+    return {name: getattr(options, name) for name, value in defaults.items() if getattr(options, name) != value}
+
+
+def _pairs(options: Options) -> list[Pair]:
+    predictions, references = find_label_files(options.predictions), find_label_files(options.references)
+    if options.cases is not None:
+        wanted = set(options.cases)
+        _refuse_missing(wanted - set(references), "reference", options.references)
+        references = {case_id: path for case_id, path in references.items() if case_id in wanted}
+    if not references:
+        endings = ", ".join(READABLE_ENDINGS)
+        raise DatasetError(f"no references in {options.references}", f"put files ending in {endings} there")
+    _refuse_missing(set(references) - set(predictions), "prediction", options.predictions)
+    extra = sorted(set(predictions) - set(references))
+    if extra and options.cases is None:
+        logger.warning("%d predictions without a reference are left out: %s", len(extra), _listed(extra))
+    return [Pair(case_id, predictions[case_id], path) for case_id, path in sorted(references.items())]
+
+
+def _refuse_missing(case_ids: set[str], what: str, folder: Path) -> None:
+    if case_ids:
+        names = sorted(case_ids)
+        raise DatasetError(
+            f"{len(names)} case(s) have no {what} in {folder}: {_listed(names)}",
+            "add the files under these names, or leave the cases out",
+            case_id=names[0],
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _labels(options: Options, workspace: Workspace) -> LabelSpace | None:
+    if options.labels is not None:
+        return Dataset.load(options.labels).label_space()
+    if options.dataset is not None:
+        return Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").label_space()
+    return None
+
+
+def _found_labels(pairs: Sequence[Pair], workers: int) -> LabelSpace:
+    found = _for_each(_values, pairs, workers)
+    values = sorted({value for case in found.values() for value in case if value > 0})
+    if not values:
+        raise DatasetError("every reference is empty", "name the labels: give a data set or its dataset.json")
+    logger.info("labels found in the references: %s", ", ".join(str(value) for value in values))
+    return LabelSpace(tuple(str(value) for value in values), tuple((value,) for value in values))
+
+
+def _values(pair: Pair) -> tuple[int, ...]:
+    return tuple(int(value) for value in np.unique(read_label(pair.reference)[0]))
+
+
+def _for_each(function: Callable[[Pair], Result], pairs: Sequence[Pair], workers: int) -> dict[str, Result]:
+    """Results by case id; every case is tried before the first error is raised."""
+    results: dict[str, Result] = {}
+    errors: dict[str, AutosegError] = {}
+    for outcome in run_cases(function, pairs, workers=workers):
+        if outcome.result is not None:
+            results[outcome.item.case_id] = outcome.result
+        elif outcome.error is not None:
+            logger.error("%s: %s", outcome.item.case_id, outcome.error)
+            errors[outcome.item.case_id] = outcome.error
+    if errors:
+        names = sorted(errors)
+        more = f" (also failed: {_listed(names[1:])})" if len(names) > 1 else ""
+        first = errors[names[0]]
+        raise DatasetError(f"case {names[0]}: {first.problem}{more}", first.cure, case_id=names[0])
+    return results
+
+
+def _score(pair: Pair, *, labels: LabelSpace, protocol: Protocol) -> Scored:
+    prediction, grid = read_label(pair.prediction)
+    reference, expected = read_label(pair.reference)
+    differences = grid.differences(expected)
+    if "shape" in differences:
+        raise GeometryError(
+            f"{pair.prediction} has the shape {grid.shape}, its reference {expected.shape} (z, y, x)",
+            "predict on the grid of the reference",
+        )
+    try:
+        regions = evaluate_case(prediction, reference, spacing_mm=expected.spacing_mm, labels=labels, protocol=protocol)
+    except DatasetError as error:
+        files = f"{pair.prediction} against {pair.reference}"
+        raise DatasetError(f"{error.problem} ({files})", error.cure, case_id=pair.case_id) from error
+    return Scored(regions, differences)
