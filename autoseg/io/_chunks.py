@@ -29,7 +29,8 @@ def chunks_and_blocks(shape: Sequence[int], patch_size_voxels: Sequence[int], *,
     wanted = [min(want, have) for want, have in zip(patch, size, strict=True)]
     block = list(wanted)
     while math.prod(block) * itemsize > _BLOCK_BYTES:
-        longest = max(range(3), key=lambda axis: (block[axis] / wanted[axis], block[axis]))
+        divisible = [axis for axis in range(3) if block[axis] > 1]
+        longest = max(divisible, key=lambda axis: (block[axis] / wanted[axis], block[axis]))
         block[longest] = math.ceil(block[longest] / 2)
     chunk = [min(math.ceil(want / part) * part, have) for want, part, have in zip(wanted, block, size, strict=True)]
     while math.prod(chunk) * itemsize > _CHUNK_BYTES:

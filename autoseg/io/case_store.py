@@ -124,8 +124,13 @@ class StoredCase:
     def __init__(self, folder: Path, case_id: str, cache: CaseCache | None = None) -> None:
         self.folder, self.case_id, self.cache = folder, case_id, cache
         self.path = folder / case_id
-        if not (self.path / _RECORD).is_file():
+        if not self.exists(folder, case_id):
             raise DatasetError(f"no preprocessed case in {self.path}", "run preprocess", case_id=case_id)
+
+    @staticmethod
+    def exists(folder: Path, case_id: str) -> bool:
+        """Whether the folder holds the complete case."""
+        return (folder / case_id / _RECORD).is_file()
 
     def __reduce__(self) -> tuple[Any, ...]:
         limit = None if self.cache is None else self.cache.limit_bytes
@@ -236,7 +241,8 @@ def _smallest_type(labels: npt.NDArray[np.integer[Any]]) -> type[np.signedintege
 
 def _narrow(points: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.signedinteger[Any]]:
     kind = np.int16 if points.size == 0 or points.max() <= np.iinfo(np.int16).max else np.int32
-    return np.ascontiguousarray(points, kind).reshape(-1, 3)
+    narrow: npt.NDArray[np.signedinteger[Any]] = np.ascontiguousarray(points.reshape(-1, 3).astype(kind))
+    return narrow
 
 
 @contextmanager

@@ -191,3 +191,8 @@ def test_chunks_are_bounded(shape: tuple[int, int, int, int], patch: list[int], 
     assert all(1 <= block <= chunk <= size for block, chunk, size in zip(blocks, chunks, shape, strict=True))
     assert np.prod(chunks) * itemsize <= 4 * 2**20
     assert np.prod(blocks) * itemsize <= 2**17
+
+
+def test_planar_patches_get_planar_blocks() -> None:
+    # Halving the longest axis must not stall on the axis of one slice.
+    assert chunks_and_blocks((1, 90, 512, 512), (300, 300), itemsize=4) == ((1, 1, 300, 300), (1, 1, 75, 150))
