@@ -112,9 +112,7 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     )
     configurations = options.configurations or tuple(planned.configurations)
     prepared = preprocess.run(
-        preprocess.Options(
-            dataset, method=planned.method, configurations=configurations, workers=options.workers
-        ),
+        preprocess.Options(dataset, method=planned.method, configurations=configurations, workers=options.workers),
         workspace,
     )
     for configuration in configurations:
@@ -127,9 +125,7 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     return Outcome(model, {**found.quarantined, **prepared.quarantined})
 
 
-def score_held_out(
-    options: Options, planned: Plan, *, configuration: str, fold: str, workspace: Workspace
-) -> Path:
+def score_held_out(options: Options, planned: Plan, *, configuration: str, fold: str, workspace: Workspace) -> Path:
     """Predict the held-out cases of a trained fold on their own grids and score them.
 
     Returns:
@@ -137,6 +133,7 @@ def score_held_out(
     """
     from autoseg.stages import evaluate, predict
 
+    held_out = Splits.load(workspace.splits(options.dataset, planned.method)).fold(fold).val
     folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
     report = folder / "report.json"
     if report.is_file():
@@ -159,7 +156,7 @@ def score_held_out(
             references=workspace.raw_dataset(options.dataset) / "labelsTr",
             output=report,
             dataset=options.dataset,
-            only_predicted=True,
+            cases=held_out,
             workers=options.workers,
         ),
         workspace,

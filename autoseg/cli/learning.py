@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
 from autoseg.cli.app import (
     COMMON,
     DONE,
@@ -130,3 +134,42 @@ def plan_and_train(
     outcome = pipeline.plan_and_train(options, workspace)
     logger.info("model: %s", outcome.model)
     return QUARANTINED if outcome.quarantined else DONE
+
+
+@app.command
+def demo(
+    *,
+    variant: Literal["ct", "brain"] = "ct",
+    cases: int = 24,
+    test_cases: int = 6,
+    time_budget: str = "2m",
+    device: str = "auto",
+    seed: int = 0,
+    common: Common = COMMON,
+) -> int:
+    """Run everything on synthetic scans: make, train, predict, score, draw. Takes a few minutes.
+
+    Args:
+        variant: Abdominal CT with liver and tumours, or four-channel brain MR.
+        cases: Training cases.
+        test_cases: Cases that are only predicted.
+        time_budget: Training time.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Of data and training.
+    """
+    if common.workspace is None:
+        common = replace(common, workspace=Path("autoseg_demo"))
+    workspace = common.open("demo")
+    from autoseg.commands import demo as command
+
+    options = command.Options(
+        variant=variant,
+        cases=cases,
+        test_cases=test_cases,
+        time_budget_s=parse_duration_s(time_budget),
+        device=device,
+        seed=seed,
+        workers=common.processes,
+    )
+    command.run(options, workspace)
+    return DONE

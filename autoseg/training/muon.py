@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {**shared, "share": 1.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """One update; a closure is not supported."""
         for group in self.param_groups:
             advance = self._advance_matrix if group["matrix"] else self._advance_rest
