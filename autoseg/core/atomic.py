@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from autoseg.core.errors import AutosegError
+from autoseg.core.errors import StorageError
 
 PARTIAL_PREFIX = ".partial-"
 
@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     the rename; on any failure the temporary file is removed.
 
     Raises:
-        AutosegError: When the disk is full, or the folder cannot be created or written.
+        StorageError: When the disk is full, or the folder cannot be created or written.
     """
     with named_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,4 +65,4 @@ def named_disk_errors(path: Path) -> Iterator[None]:
         }
         if error.errno not in cures:
             raise
-        raise AutosegError(f"cannot write {path} ({os.strerror(error.errno)})", cures[error.errno]) from error
+        raise StorageError(f"cannot write {path} ({os.strerror(error.errno)})", cures[error.errno]) from error

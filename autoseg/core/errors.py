@@ -54,6 +54,10 @@ class CheckpointError(AutosegError):
     """A checkpoint is damaged or belongs to another run."""
 
 
+class StorageError(AutosegError):
+    """The disk is full, or a folder cannot be written: no later case will fare better."""
+
+
 class SubmissionError(AutosegError):
     """A submission would be rejected by its challenge."""
 

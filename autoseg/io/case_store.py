@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save
 
-from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors
+from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors, write_text
 from autoseg.core.errors import DatasetError
 from autoseg.io._chunks import chunks_and_blocks
 from autoseg.specs.case import CaseRecord
@@ -58,7 +58,7 @@ def save_case(
         key: What the case was made from; `stored_key` returns it.
 
     Raises:
-        AutosegError: When the disk is full or the folder cannot be written.
+        StorageError: When the disk is full or the folder cannot be written.
     """
     if half and max(float(image.max()), -float(image.min())) <= HALF_LIMIT:
         image = image.astype(np.float16)
@@ -84,6 +84,17 @@ def stored_key(folder: Path, case_id: str) -> str | None:
         return (folder / case_id / _KEY).read_text()
     except OSError:
         return None
+
+
+def renew_key(folder: Path, case_id: str, key: str) -> None:
+    """Note that a stored case is also what would be made from `key`."""
+    write_text(folder / case_id / _KEY, key)
+
+
+def remove_case(folder: Path, case_id: str) -> None:
+    """Remove a stored case if there is one; the record goes first, so that a half removed case is no case."""
+    (folder / case_id / _RECORD).unlink(missing_ok=True)
+    shutil.rmtree(folder / case_id, ignore_errors=True)
 
 
 class CaseCache:

@@ -1,0 +1,170 @@
+"""One case: orient, transpose, crop, normalise, resample, and remember how, to put a prediction back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.core.geometry import Geometry, Shape3, Vector3
+from autoseg.core.labels import LabelSpace
+from autoseg.imageops.crop import Box, box_bounds, nonzero_box
+from autoseg.imageops.orient import Axes, Flips, canonical_orientation, orient
+from autoseg.imageops.resample import resample_image, resample_labels, resampled_shape
+from autoseg.intensity import normalizers
+from autoseg.io.case_store import OUTSIDE
+from autoseg.preprocessing.body import body_mask
+from autoseg.preprocessing.locations import PlaneCounts, Points, class_locations
+from autoseg.specs.case import CaseRecord, Grid
+from autoseg.specs.plan import Preprocessing
+
+Image = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.signedinteger[Any]]
+PreparedCase = tuple[Image, Labels | None, CaseRecord, dict[str, Points]]
+
+_AS_STORED: Axes = (0, 1, 2)
+_NO_FLIPS: Flips = (False, False, False)
+
+
+def preprocess_case(
+    image: Image,
+    geometry: Geometry,
+    labels: npt.NDArray[np.integer[Any]] | None,
+    preprocessing: Preprocessing,
+    space: LabelSpace,
+    *,
+    case_id: str = "",
+) -> PreparedCase:
+    """Bring a raw case onto the plan's grid; the arguments are left as they are.
+
+    Args:
+        image: (C, Z, Y, X) as read.
+        geometry: Its grid.
+        labels: (Z, Y, X), or None where there is no reference.
+        preprocessing: The plan's section.
+        space: What the labels mean.
+        case_id: Goes into the record.
+
+    Returns:
+        Image (C, z, y, x) float32; labels (z, y, x) with -1 outside of the body, or None; the record; and voxel
+        coordinates per class or region, empty without labels.
+    """
+    frame = _Frame.of(geometry, preprocessing)
+    framed = frame.apply(image)
+    box = nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
+    cropped = np.array(framed[(slice(None), *box)], np.float32, order="C")
+    own = None if labels is None else _signed(frame.apply(labels)[box])
+    body = body_mask(cropped) if own is not None or any(preprocessing.mask_normalization) else None
+    if own is not None and body is not None:
+        own[(own == 0) & ~body] = OUTSIDE
+        # Annotated voxels count as body even where the image is 0: the rule of nnU-Net v2.
+        body = own != OUTSIDE
+    _normalize(cropped, body, preprocessing)
+    spacing = frame.spacing_mm
+    target = target_spacing(spacing, preprocessing)
+    shape = resampled_shape(_grid(cropped), spacing, target)
+    rule = preprocessing.resampling
+    result = resample_image(cropped, shape, spacing_in_mm=spacing, spacing_out_mm=target, rule=rule)
+    locations: dict[str, Points] = {}
+    totals: dict[str, int] = {}
+    if own is not None:
+        own = resample_labels(own, shape, spacing_in_mm=spacing, spacing_out_mm=target, rule=rule)
+        counts = PlaneCounts.of(own)
+        locations, totals = class_locations(own, space, counts), counts.totals()
+    start, stop = box_bounds(box)
+    record = CaseRecord(
+        case_id=case_id,
+        original=Grid.of(geometry),
+        orient_axes=frame.axes,
+        orient_flips=frame.flips,
+        transpose=frame.order,
+        transposed_shape_voxels=_grid(framed),
+        crop_start_voxels=start,
+        crop_stop_voxels=stop,
+        cropped_spacing_mm=spacing,
+        spacing_mm=target,
+        shape_voxels=shape,
+        label_voxels=totals,
+    )
+    return result, own, record, locations
+
+
+def for_case(preprocessing: Preprocessing, geometry: Geometry) -> Preprocessing:
+    """The section with the case's own spacing filled in: equal for two sections that make the same of this case."""
+    target = target_spacing(_Frame.of(geometry, preprocessing).spacing_mm, preprocessing)
+    return preprocessing.model_copy(update={"spacing_mm": target, "native_axes": ()})
+
+
+def is_normalized(preprocessing: Preprocessing) -> bool:
+    """Whether intensities are small numbers, which float16 holds to 0.05 %."""
+    return all(component.name != "none" for component in preprocessing.normalization)
+
+
+def target_spacing(spacing_mm: Vector3, preprocessing: Preprocessing) -> Vector3:
+    """Spacing of the stored case: the plan's, save for axes that keep their own.
+
+    Args:
+        spacing_mm: Of the case, in the plan's axis order.
+        preprocessing: The plan's section.
+    """
+    wanted = preprocessing.spacing_mm
+    if wanted is None:
+        return spacing_mm
+    first, second, third = (
+        own if axis in preprocessing.native_axes else planned
+        for axis, (own, planned) in enumerate(zip(spacing_mm, wanted, strict=True))
+    )
+    return (first, second, third)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """From the file's axes to the plan's."""
+
+    axes: Axes
+    flips: Flips
+    order: Axes
+    spacing_mm: Vector3
+
+    @classmethod
+    def of(cls, geometry: Geometry, preprocessing: Preprocessing) -> _Frame:
+        canonical = preprocessing.orientation == "canonical"
+        axes, flips = canonical_orientation(geometry) if canonical else (_AS_STORED, _NO_FLIPS)
+        order = preprocessing.transpose
+        first, second, third = (geometry.spacing_mm[axes[position]] for position in order)
+        return cls(axes, flips, order, (first, second, third))
+
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """View of (..., Z, Y, X) in the plan's frame."""
+        return orient(orient(array, self.axes, self.flips), self.order, _NO_FLIPS)
+
+
+def _normalize(image: Image, body: npt.NDArray[np.bool_] | None, preprocessing: Preprocessing) -> None:
+    """Every channel in place."""
+    components = zip(
+        preprocessing.normalization, preprocessing.mask_normalization, preprocessing.intensities, strict=True
+    )
+    for channel, (component, masked, statistics) in enumerate(components):
+        normalize = normalizers.build(component.name, component.options, statistics=statistics)
+        image[channel] = normalize(image[channel], body if masked else None)
+
+
+def _signed(labels: npt.NDArray[np.integer[Any]]) -> Labels:
+    """Copy that holds the labels and -1; narrow types halve the work on them."""
+    highest = int(labels.max())
+    for kind in (np.int8, np.int16, np.int32):
+        if highest <= np.iinfo(kind).max:
+            return np.array(labels, kind, order="C")
+    return np.array(labels, np.int64, order="C")
+
+
+def _grid(image: npt.NDArray[Any]) -> Shape3:
+    _, depth, height, width = image.shape
+    return (depth, height, width)
+
+
+def _whole(image: npt.NDArray[Any]) -> Box:
+    depth, height, width = _grid(image)
+    return (slice(0, depth), slice(0, height), slice(0, width))
