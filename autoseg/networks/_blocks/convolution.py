@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from autoseg.networks._blocks.normalization import InstanceNorm
 from autoseg.networks._options import BlockOptions
 from autoseg.specs.plan import Topology
 
@@ -20,7 +21,6 @@ class Style:
     """Makers of the layers of a network, chosen once by dimension and options."""
 
     conv: Callable[..., nn.Module]
-    transposed: Callable[..., nn.Module]
     norm: Callable[[int], nn.Module]
     activation: Callable[[], nn.Module]
     dropout: Callable[[], nn.Module] | None
@@ -32,8 +32,8 @@ class Style:
     def of(cls, options: BlockOptions, topology: Topology) -> Style:
         """Makers for 2D or 3D."""
         flat = topology.dimensions == 2
-        norms = {
-            "instance": nn.InstanceNorm2d if flat else nn.InstanceNorm3d,
+        norms: dict[str, Callable[..., nn.Module]] = {
+            "instance": InstanceNorm,
             "batch": nn.BatchNorm2d if flat else nn.BatchNorm3d,
         }
         activations: dict[str, Callable[[], nn.Module]] = {
@@ -43,8 +43,7 @@ class Style:
         dropout = nn.Dropout2d if flat else nn.Dropout3d
         return cls(
             conv=nn.Conv2d if flat else nn.Conv3d,
-            transposed=nn.ConvTranspose2d if flat else nn.ConvTranspose3d,
-            norm=partial(norms[options.norm], eps=options.norm_eps, affine=True),
+            norm=partial(norms[options.norm], eps=options.norm_eps),
             activation=activations[options.activation],
             dropout=partial(dropout, options.dropout) if options.dropout else None,
             max_pool=nn.MaxPool2d if flat else nn.MaxPool3d,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks._blocks.convolution import ConvStack, Style
+from autoseg.networks._blocks.upsampling import join, up_conv
 from autoseg.specs.plan import Topology
 
 
@@ -50,7 +51,7 @@ class Decoder(nn.Module):
         up, stacks, segmentation = [], [], []
         for level, blocks in zip(range(len(topology.features) - 2, -1, -1), topology.decoder_blocks, strict=True):
             below, width, stride = topology.features[level + 1], topology.features[level], topology.strides[level + 1]
-            up.append(style.transposed(below, width, stride, stride, bias=style.conv_bias))
+            up.append(up_conv(below, width, stride, bias=style.conv_bias))
             stacks.append(ConvStack(style, 2 * width, width, blocks=blocks, kernel=topology.kernels[level]))
             segmentation.append(style.conv(width, heads, ones, bias=True))
         self.stages = nn.ModuleList(stacks)
@@ -63,10 +64,10 @@ class Decoder(nn.Module):
         logits: list[Tensor] = []
         finest = len(self.stages) - 1
         for level, skip in enumerate(reversed(skips[:-1])):
-            x = torch.cat((self.transpconvs[level](x), skip), 1)
+            x = join(self.transpconvs[level](x), skip)
             x = self.stages[level](x)
             if deep_supervision or level == finest:
-                logits.insert(0, self.seg_layers[level](x))
+                logits.insert(0, self.seg_layers[level](x).contiguous())
         return tuple(logits)
 
 
@@ -85,5 +86,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(B, C, *S) -> (B, H, *S), or a tuple of (B, H, *S / stride)."""
+        if x.device.type == "cpu":
+            x = x.to(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
         logits: tuple[Tensor, ...] = self.decoder(self.encoder(x), deep_supervision=self.deep_supervision)
         return logits if self.deep_supervision else logits[0]
