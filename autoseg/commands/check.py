@@ -102,15 +102,18 @@ def _copies(dataset: RawDataset, checks: Sequence[CaseCheck], workspace: Workspa
 
 
 def _shared(own: Signatures, other: Signatures, name: str) -> Iterator[Finding]:
-    elsewhere = {signature: case_id for case_id, signature in other.cases.items() if signature}
+    elsewhere: dict[str, list[str]] = {}
+    for case_id, signature in sorted(other.cases.items()):
+        elsewhere.setdefault(signature, []).append(case_id)
     for case_id, signature in sorted(own.cases.items()):
-        twin = elsewhere.get(signature)
         group = own.overlap_groups.get(case_id)
-        if twin is not None and (group is None or group != other.overlap_groups.get(twin)):
+        twins = elsewhere.get(signature, []) if signature else []
+        undeclared = [twin for twin in twins if group is None or group != other.overlap_groups.get(twin)]
+        if undeclared:
             yield Finding(
                 "warn",
                 case_id,
-                f"its image equals that of {twin} in {name}",
+                f"its image equals that of {undeclared[0]} in {name}",
                 "do not train on one and evaluate on the other; give both the same overlap_group",
             )
 

@@ -141,7 +141,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, GeometryError, *nif
 
 
 def _unreadable(path: Path, error: BaseException) -> DatasetError:
-    if isinstance(error, FileNotFoundError):
+    if not path.exists():
         return DatasetError(f"{path} does not exist", "check the path")
     why = error.problem if isinstance(error, AutosegError) else str(error).strip().splitlines()[-1:] or [repr(error)]
     text = why if isinstance(why, str) else why[0]

@@ -18,7 +18,15 @@ _COMPANIONS = (".zraw", ".raw", ".raw.gz")
 
 def read(path: Path) -> tuple[Array, Geometry]:
     """Voxels (C, Z, Y, X) and grid."""
-    image = sitk.ReadImage(str(path))
+    return from_image(sitk.ReadImage(str(path)))
+
+
+def from_image(image: Any) -> tuple[Array, Geometry]:
+    """Voxels (C, Z, Y, X) and grid of a SimpleITK image.
+
+    Raises:
+        ValueError: It is not a volume of numbers.
+    """
     array: Array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = np.moveaxis(array, -1, 0)

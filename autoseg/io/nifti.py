@@ -151,7 +151,8 @@ def _affine(header: Header) -> npt.NDArray[np.float64]:
             return sform
     if int(header["qform_code"]) > 0:
         return np.asarray(header.get_qform(), dtype=np.float64)
-    return np.diag([*np.asarray(header["pixdim"][1:4], dtype=np.float64), 1.0])
+    # Analyze's heirs: spacing alone, taken as LPS like ITK does.
+    return np.asarray(_LPS @ np.diag([*np.asarray(header["pixdim"][1:4], dtype=np.float64), 1.0]))
 
 
 def _new_header(channels: Array, geometry: Geometry, like: Header | None) -> Header:
