@@ -1,0 +1,102 @@
+"""Memory this process may use, as its container sees it, and memory it does use."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+MMAP_MAX, TRIM_THRESHOLD = -4, -1
+"""`M_MMAP_MAX` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
+LARGEST_INT = 2**31 - 1
+
+
+def memory_limit_bytes(*, cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
+    """The smaller of the machine's memory and the limits of the control groups around this process."""
+    limits = [limit for _, limit in _groups(cgroups, membership)]
+    return min([int(psutil.virtual_memory().total), *limits])
+
+
+def available_memory_bytes(*, cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
+    """What can still be allocated without swapping, on the machine and under each control group's limit."""
+    free = [int(psutil.virtual_memory().available)]
+    for folder, limit in _groups(cgroups, membership):
+        free.append(max(0, limit - _used_bytes(folder)))
+    return min(free)
+
+
+def resident_bytes(*, with_children: bool = True) -> int:
+    """Resident memory of this process and, unless told otherwise, of its children; pages they share count twice."""
+    process = psutil.Process()
+    family = [process, *(process.children(recursive=True) if with_children else [])]
+    total = 0
+    for member in family:
+        try:
+            total += int(member.memory_info().rss)
+        except psutil.NoSuchProcess:
+            # It ended between listing and asking.
+            continue
+    return total
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to reuse freed tensors instead of giving them back to the kernel at every step.
+
+    Large tensors are otherwise mapped anew each time and every page of them faults: 52,000 to 130,000 faults per
+    training step of a width-16 U-Net (batch 7 of 40x56x40), 7 to 14 % of its time. Call it before training on a CPU;
+    the process keeps its peak memory afterwards.
+
+    Returns:
+        Whether it could be done (glibc only).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        library = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return False
+    return bool(library.mallopt(MMAP_MAX, 0)) and bool(library.mallopt(TRIM_THRESHOLD, LARGEST_INT))
+
+
+def _groups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, int]]:
+    """Each control group that has a limit, with that limit: version 2 walks up to the root, version 1 is one file."""
+    for line in _text(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _with_limits(cgroups, path, name="memory.max")
+        elif "memory" in controllers.split(","):
+            yield from _with_limits(cgroups / "memory", path, name="memory.limit_in_bytes")
+
+
+def _with_limits(root: Path, path: str, *, name: str) -> Iterator[tuple[Path, int]]:
+    folder = root / path.lstrip("/")
+    while True:
+        text = _text(folder / name).strip()
+        if text.isdigit():
+            yield folder, int(text)
+        if folder == root:
+            return
+        folder = folder.parent
+
+
+def _used_bytes(folder: Path) -> int:
+    """Charged memory without the file cache that the kernel drops first."""
+    current = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+    cache = 0
+    for line in _text(folder / "memory.stat").splitlines():
+        key, _, value = line.partition(" ")
+        if key in ("inactive_file", "total_inactive_file"):
+            cache = max(cache, int(value))
+    return max(0, int(current or 0) - cache)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,67 @@
+"""Which number format a device computes fastest in without hurting training."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "bfloat16", "float16"]
+PROBE_GAIN = 1.2
+"""How much faster bfloat16 must be on a CPU to be used; without instructions for it, it is slower."""
+
+
+def choose_precision(device: torch.device, wanted: Literal["auto"] | Precision = "auto") -> Precision:
+    """Autocast type for a device; anything but `auto` is taken as it is.
+
+    CUDA: bfloat16 where the hardware computes it, else float16 (with a gradient scaler in training). CPU: bfloat16
+    where a convolution is faster in it, measured once per process. MPS and others: float32.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        import torch
+
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    if device.type == "cpu" and cpu_prefers_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """`torch.bfloat16` for `bfloat16`, and so on."""
+    import torch
+
+    dtype = getattr(torch, precision)
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"{precision} is not a torch type")
+    return dtype
+
+
+@functools.cache
+def cpu_prefers_bfloat16() -> bool:
+    """Whether this CPU has bfloat16 instructions, by its flags; where flags are hidden, by timing a convolution."""
+    from autoseg.devices.budget import _cpu_flags
+
+    flags = _cpu_flags()
+    if flags:
+        return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+    import torch
+
+    return _seconds(torch.float32) > PROBE_GAIN * _seconds(torch.bfloat16)
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    import torch
+
+    image = torch.ones(1, 16, 16, 32, 32, dtype=dtype)
+    kernel = torch.ones(16, 16, 3, 3, 3, dtype=dtype)
+    durations = []
+    for _ in range(4):
+        started = time.perf_counter()
+        torch.nn.functional.conv3d(image, kernel, padding=1)
+        durations.append(time.perf_counter() - started)
+    return min(durations)
