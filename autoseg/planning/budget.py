@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autoseg.core.errors import BudgetError
 from autoseg.devices.budget import DeviceBudget
 from autoseg.networks._cost import Cost
 from autoseg.planning.topology import Pooling, shrink
@@ -106,7 +105,7 @@ def fit_elements(
     pooling, steps = start, 0
     topology, price = measure(pooling, base_features)
     while not _elements_fit(price, pooling, budget):
-        pooling = shrunk(pooling, spacing_mm, median_shape_voxels)
+        pooling = shrink(spacing_mm, pooling, median_shape_voxels)
         topology, price = measure(pooling, base_features)
         steps += 1
     batch, reason = batch_for_elements(price, pooling.patch_size_voxels, budget, dataset_voxels)
@@ -134,18 +133,6 @@ def batch_for_elements(
 def dataset_cap(patch_size_voxels: Sequence[int], budget: Budget, dataset_voxels: float) -> int:
     """Patches that make up the allowed share of the data set."""
     return round(dataset_voxels * budget.batch_share_of_dataset / math.prod(patch_size_voxels))
-
-
-def shrunk(pooling: Pooling, spacing_mm: Sequence[float], median_shape_voxels: Sequence[float]) -> Pooling:
-    """One step smaller.
-
-    Raises:
-        BudgetError: When an axis would vanish.
-    """
-    smaller = shrink(spacing_mm, pooling, median_shape_voxels)
-    if min(smaller.patch_size_voxels) < 1:
-        raise BudgetError("no patch fits the budget of the plan", "raise reference_elements or seconds_per_step")
-    return smaller
 
 
 def _elements_fit(price: Cost, pooling: Pooling, budget: Budget) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoseg.core.errors import SpecError
-from autoseg.networks import cost
+from autoseg.networks import networks
 from autoseg.networks._cost import Cost
 from autoseg.planning.budget import Budget, Fit, Measure, batch_for_elements, fit_elements
 from autoseg.planning.frame import numbers
@@ -105,8 +105,13 @@ def _measure(name: str, rules: Rules) -> Measure:
     if rules.budget.operations is not None and choices.cpu.encoder_blocks is not None:
         blocks = choices.cpu.encoder_blocks
 
+    # Looked up once: a search over lower resolutions asks for a few hundred costs.
+    module = networks.load(choices.network.name)
+    options = networks.options(choices.network.name, choices.network.options)
+
     def measure(pooling: Pooling, base_features: int) -> tuple[Topology, Cost]:
-        cap = choices.max_features[len(pooling.divisors) - 2]
+        # A thinner network on a CPU is thinner throughout; the cap alone would leave most weights in the bottleneck.
+        cap = choices.max_features[len(pooling.divisors) - 2] * base_features // choices.base_features
         topology = Topology(
             features=_features(name, choices, features_per_stage(base_features, cap, pooling.stages)),
             strides=pooling.strides,
@@ -114,9 +119,8 @@ def _measure(name: str, rules: Rules) -> Measure:
             encoder_blocks=cut(blocks, pooling.stages),
             decoder_blocks=(choices.decoder_blocks,) * (pooling.stages - 1),
         )
-        price = cost(
-            choices.network.name,
-            choices.network.options,
+        price: Cost = module.cost(
+            options,
             topology=topology,
             patch_size_voxels=pooling.patch_size_voxels,
             channels=rules.channels,

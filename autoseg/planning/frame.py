@@ -77,7 +77,11 @@ def make_frame(fingerprint: Fingerprint, choices: PlanChoices) -> Frame:
     decisions = (
         _orientation_decision(fingerprint, choices),
         Decision(topic="spacing", value=f"{numbers(spacing[order])} mm", reason=reason),
-        Decision(topic="axis order", value=numbers(transpose), reason="the axis with the largest spacing comes first"),
+        Decision(
+            topic="axis order",
+            value=", ".join(str(axis) for axis in transpose),
+            reason="the axis with the largest spacing comes first",
+        ),
         Decision(
             topic="median case",
             value=f"{numbers(median)} voxels",

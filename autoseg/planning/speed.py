@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from autoseg.core.errors import BudgetError
-from autoseg.planning.budget import MINIMUM_BATCH, TRAINING_PER_FORWARD, Budget, Fit, Measure, dataset_cap, shrunk
-from autoseg.planning.topology import Pooling
+from autoseg.planning.budget import MINIMUM_BATCH, TRAINING_PER_FORWARD, Budget, Fit, Measure, dataset_cap
+from autoseg.planning.topology import Pooling, shrink
 from autoseg.specs.method import PlanChoices
 
 Candidate = tuple[int, Pooling, int]
@@ -33,22 +32,23 @@ def fit_speed(
         BudgetError: When even the smallest network takes longer.
     """
     operations = budget.operations or 0.0
-    for width, pooling, batch in _candidates(start, spacing_mm, median_shape_voxels, choices):
-        topology, price = measure(pooling, width)
-        if price.flops * batch > operations:
-            continue
-        wanted = choices.cpu.batch_size[len(spacing_mm) - 2]
-        cap = dataset_cap(pooling.patch_size_voxels, budget, dataset_voxels)
-        filled = max(min(wanted, int(operations // price.flops), cap), MINIMUM_BATCH)
-        share = price.flops * filled / operations
-        seconds = choices.seconds_per_step * share
-        whole = "the whole start fits" if pooling is start else "reduced until two patches fit the time"
-        reason = (
-            f"{price.flops / 1e9:.2f} GFLOP forward per patch, x{TRAINING_PER_FORWARD} to train: about {seconds:.2f} s "
-            f"per step; {wanted} wanted, at least {MINIMUM_BATCH}"
-        )
-        return Fit(pooling, topology, price, filled, f"{whole}, at width {width}", reason)
-    raise BudgetError("no patch fits the time per step of the plan", "raise plan.seconds_per_step")
+    candidates = _candidates(start, spacing_mm, median_shape_voxels, choices)
+    width, pooling = next(
+        (width, pooling)
+        for width, pooling, batch in candidates
+        if measure(pooling, width)[1].flops * batch <= operations
+    )
+    topology, price = measure(pooling, width)
+    wanted = choices.cpu.batch_size[len(spacing_mm) - 2]
+    cap = dataset_cap(pooling.patch_size_voxels, budget, dataset_voxels)
+    batch = max(min(wanted, int(operations // price.flops), cap), MINIMUM_BATCH)
+    seconds = choices.seconds_per_step * price.flops * batch / operations
+    why = "the whole start fits" if pooling is start else "reduced until two patches fit the time"
+    reason = (
+        f"{price.flops / 1e9:.2f} GFLOP forward per patch, x{TRAINING_PER_FORWARD} to train: about {seconds:.2f} s "
+        f"per step; {wanted} wanted, at least {MINIMUM_BATCH}"
+    )
+    return Fit(pooling, topology, price, batch, f"{why}, at width {width}", reason)
 
 
 def _candidates(
@@ -64,12 +64,12 @@ def _candidates(
     yield sound[-1], start, MINIMUM_BATCH
     floor = min(cpu.sound_patch_voxels[dimensions - 2], math.prod(start.patch_size_voxels))
     pooling = start
-    while math.prod((smaller := shrunk(pooling, spacing_mm, median_shape_voxels)).patch_size_voxels) >= floor:
+    while math.prod((smaller := shrink(spacing_mm, pooling, median_shape_voxels)).patch_size_voxels) >= floor:
         pooling = smaller
         yield sound[-1], pooling, MINIMUM_BATCH
     for width in widths:
         if width < sound[-1]:
             yield width, pooling, MINIMUM_BATCH
     while True:
-        pooling = shrunk(pooling, spacing_mm, median_shape_voxels)
+        pooling = shrink(spacing_mm, pooling, median_shape_voxels)
         yield widths[-1], pooling, MINIMUM_BATCH

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autoseg.core.errors import BudgetError
+
 MINIMUM_EDGE = 4
 """Smallest edge of the bottleneck's feature map, in voxels (nnU-Net v2)."""
 
@@ -91,15 +93,23 @@ def shrink(spacing_mm: Sequence[float], pooling: Pooling, median_shape_voxels: S
     """Take one step off the axis whose patch is largest relative to the median case; ties take the last axis.
 
     The step is the divisor that holds after a first tentative step, so that no valid size is skipped (256 with
-    divisor 64 goes to 224 with divisor 32, not to 192). Source: nnU-Net v2.
+    divisor 64 goes to 224 with divisor 32, not to 192). Source: nnU-Net v2; an axis that would vanish is passed over.
+
+    Raises:
+        BudgetError: When every axis would vanish.
     """
-    patch = list(pooling.patch_size_voxels)
+    patch = pooling.patch_size_voxels
     ratios = [edge / float(limit) for edge, limit in zip(patch, median_shape_voxels, strict=True)]
-    axis = max(range(len(patch)), key=lambda index: (ratios[index], index))
-    tentative = list(patch)
-    tentative[axis] -= pooling.divisors[axis]
-    patch[axis] -= pool(spacing_mm, tentative).divisors[axis]
-    return pool(spacing_mm, patch)
+    for axis in sorted(range(len(patch)), key=lambda index: (ratios[index], index), reverse=True):
+        tentative = _reduced(patch, axis, pooling.divisors[axis])
+        smaller = _reduced(patch, axis, pool(spacing_mm, tentative).divisors[axis])
+        if smaller[axis] >= 1:
+            return pool(spacing_mm, smaller)
+    raise BudgetError("no patch fits the budget of the plan", "raise plan.reference_elements or plan.seconds_per_step")
+
+
+def _reduced(patch: tuple[int, ...], axis: int, voxels: int) -> tuple[int, ...]:
+    return (*patch[:axis], patch[axis] - voxels, *patch[axis + 1 :])
 
 
 def features_per_stage(base: int, cap: int, stages: int) -> tuple[int, ...]:

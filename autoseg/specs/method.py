@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
@@ -63,6 +65,20 @@ class PlanChoices(Section):
     overrides: dict[str, dict[str, tuple[float, ...]]] = {}
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number) or
     `features` to use instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+
+    @field_validator("overrides", mode="before")
+    @classmethod
+    def _as_tuples(cls, value: Any) -> Any:
+        """Accept `batch_size = 4` for `batch_size = [4]`; anything that is no table of tables is refused later."""
+        if not isinstance(value, dict) or not all(isinstance(section, dict) for section in value.values()):
+            return value
+        return {name: {key: _as_tuple(entry) for key, entry in section.items()} for name, section in value.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, int | float):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 class OptimizerChoice(Section):

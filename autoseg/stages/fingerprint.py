@@ -6,8 +6,10 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 FACTS = "fingerprint_cases.npz"
 """Cache beside the fingerprint."""
 
-SMALL_DATASET_BYTES = 100_000_000
+SMALL_DATASET_BYTES = 50_000_000
 """Below this, reading in this process is quicker than starting others (0.5 s each)."""
 
 SAVE_EVERY_S = 60.0
@@ -142,7 +144,6 @@ def _examine(task: _Task) -> CaseFacts:
         raise DatasetError(f"case {task.case.case_id} has no label", "add it", case_id=task.case.case_id)
     check_labels(labels, task.labels, task.case)
     box = nonzero_box(image)
-    values, counts = np.unique(labels, return_counts=True)
     inside = labels[box]
     # nnU-Net v2 counts the ignore label as foreground here, against its documentation.
     foreground = inside > 0 if task.labels.ignore is None else (inside > 0) & (inside != task.labels.ignore)
@@ -155,9 +156,16 @@ def _examine(task: _Task) -> CaseFacts:
         cropped_shape_voxels=(sizes[0], sizes[1], sizes[2]),
         spacing_mm=geometry.spacing_mm,
         orientation=orientation_code(geometry),
-        label_voxels={str(int(value)): int(count) for value, count in zip(values, counts, strict=True)},
+        label_voxels=_count(labels),
     )
     return CaseFacts(stamp, fingerprint, tuple((one.values, one.counts, one.moments) for one in summaries))
+
+
+def _count(labels: npt.NDArray[Any]) -> dict[str, int]:
+    """Voxels per label value; slice by slice, since `bincount` widens its input to 8 bytes."""
+    size = int(labels.max()) + 1
+    counts = sum(np.bincount(plane.ravel(), minlength=size) for plane in labels)
+    return {str(value): int(count) for value, count in enumerate(np.atleast_1d(counts)) if count}
 
 
 def _merged(raw: RawDataset, facts: dict[str, CaseFacts], quarantined: dict[str, str]) -> Fingerprint:

@@ -1,0 +1,82 @@
+"""Folds: those of scikit-learn, and groups that stay together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.core.errors import SpecError
+from autoseg.planning.splits import leaks, make_splits, read_splits
+from autoseg.specs.dataset import Provenance
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "kfold_folds.json").read_text())["folds"]
+
+
+def names(count: int) -> list[str]:
+    return [f"case_{index:04d}" for index in range(count)]
+
+
+@pytest.mark.parametrize("count", sorted(GOLDEN, key=int))
+def test_folds_equal_scikit_learns(count: str) -> None:
+    cases = names(int(count))
+    splits = make_splits(list(reversed(cases)))
+    assert [fold.val for fold in splits.folds] == [tuple(cases[index] for index in val) for val in GOLDEN[count]]
+    for fold in splits.folds:
+        assert fold.train == tuple(case for case in cases if case not in fold.val)
+
+
+def test_fewer_cases_than_folds_leave_one_out() -> None:
+    splits = make_splits(names(3))
+    assert sorted(fold.val for fold in splits.folds) == [("case_0000",), ("case_0001",), ("case_0002",)]
+
+
+def test_a_single_case_trains_and_validates() -> None:
+    (fold,) = make_splits(["only"]).folds
+    assert fold.train == fold.val == ("only",)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=6, max_size=40))
+def test_groups_never_straddle(groups: list[tuple[int, int]]) -> None:
+    cases = names(len(groups))
+    provenance = {
+        case: Provenance(patient=f"p{patient}", overlap_group=f"o{overlap}" if overlap < 3 else None)
+        for case, (patient, overlap) in zip(cases, groups, strict=True)
+    }
+    splits = make_splits(cases, provenance)
+    assert leaks(splits, provenance) == ()
+    assert sorted(case for fold in splits.folds for case in fold.val) == cases
+
+
+def test_groups_are_balanced_by_cases() -> None:
+    cases = names(25)
+    provenance = {case: Provenance(patient="twin" if index < 5 else None) for index, case in enumerate(cases)}
+    splits = make_splits(cases, provenance)
+    assert [len(fold.val) for fold in splits.folds] == [5] * 5
+    assert set(cases[:5]) in [set(fold.val) for fold in splits.folds]
+    assert splits.origin == "grouped kfold, 21 groups(5, seed 12345)"
+
+
+def test_given_folds_are_taken_as_they_are_and_leaks_are_named() -> None:
+    given_folds = [{"train": ["a", "b"], "val": ["c"]}]
+    splits = read_splits(given_folds, "splits_final.json", ["a", "b", "c", "d"])
+    assert splits.folds[0].val == ("c",)
+    provenance = {"a": Provenance(patient="x"), "c": Provenance(patient="x")}
+    assert leaks(splits, provenance) == ("fold 0: patient x is on both sides",)
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([{"train": ["a"], "val": ["z"]}], "unknown case 'z'"),
+        ([{"train": ["a", "b"], "val": ["b"]}], "'b' trains and validates"),
+        ([], "has no folds"),
+        ({"train": ["a"]}, "folds"),
+    ],
+)
+def test_bad_folds_are_refused(folds: object, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        read_splits(folds, "splits_final.json", ["a", "b"])
