@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from autoseg.core.workers import default_workers
+from autoseg.devices.cpu import cpu_flags
 
-CPU_FLAGS = Path("/proc/cpuinfo")
 GFLOPS_PER_CORE = (("amx_bf16", 200.0), ("avx512_bf16", 200.0), ("avx512f", 100.0), ("avx2", 50.0))
 """Sustained speed of a training step per core by the best instruction set, first match.
 
@@ -55,7 +54,7 @@ def measure_device(device: str = "auto") -> DeviceBudget:
 def cpu_budget(cores: int | None = None, flags: frozenset[str] | None = None) -> DeviceBudget:
     """Speed of this CPU by its instruction set; arguments replace what is found."""
     cores = default_workers() if cores is None else cores
-    flags = _cpu_flags() if flags is None else flags
+    flags = cpu_flags() if flags is None else flags
     name, per_core = next(
         ((flag, speed) for flag, speed in GFLOPS_PER_CORE if flag in flags), ("this CPU", GFLOPS_OF_OTHER_CORES)
     )
@@ -100,12 +99,3 @@ def _nvml_memory(library: ctypes.CDLL, index: int) -> int | None:
         return int(memory.total)
     finally:
         library.nvmlShutdown()
-
-
-def _cpu_flags() -> frozenset[str]:
-    try:
-        text = CPU_FLAGS.read_text(encoding="utf-8")
-    except OSError:
-        return frozenset()
-    lines = (line for line in text.splitlines() if line.startswith(("flags", "Features")))
-    return frozenset(next(lines, "").partition(":")[2].split())

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.workers import default_workers
 
 CPU_INFO = Path("/proc/cpuinfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Instructions that multiply in bfloat16: AMD Zen 4 and Intel Cooper Lake; Intel Sapphire Rapids; Arm v8.6."""
 
 
-@dataclass(frozen=True)
-class CpuFeatures:
-    """Instructions that decide the speed of half precision.
-
-    Attributes:
-        avx512_bf16: bfloat16 dot products (AMD Zen 4, Intel Cooper Lake and later).
-        amx_bf16: bfloat16 matrix tiles (Intel Sapphire Rapids and later).
-    """
-
-    avx512_bf16: bool
-    amx_bf16: bool
-
-    @property
-    def fast_bfloat16(self) -> bool:
-        """Whether bfloat16 convolutions can beat float32."""
-        return self.avx512_bf16 or self.amx_bf16
-
-
-def cpu_features(cpu_info: Path = CPU_INFO) -> CpuFeatures:
-    """Read the flags of the first processor; none where the system does not list them."""
+def cpu_flags(cpu_info: Path = CPU_INFO) -> frozenset[str]:
+    """Instruction sets of the first processor as Linux names them; empty where the system does not list them."""
     try:
-        lines = cpu_info.read_text(encoding="utf-8").splitlines()
+        text = cpu_info.read_text(encoding="utf-8")
     except OSError:
-        lines = []
-    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
-    return CpuFeatures("avx512_bf16" in flags, "amx_bf16" in flags)
+        return frozenset()
+    lines = (line for line in text.splitlines() if line.startswith(("flags", "Features")))
+    return frozenset(next(lines, "").partition(":")[2].split())
 
 
 def thread_count(quota: Path = CPU_QUOTA) -> int:

@@ -6,6 +6,10 @@ import functools
 import time
 from typing import TYPE_CHECKING, Literal
 
+from autoseg.core.errors import SpecError
+from autoseg.core.registry import nearest
+from autoseg.devices.cpu import BFLOAT16_FLAGS, cpu_flags
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,23 +36,25 @@ def choose_precision(device: torch.device, wanted: Literal["auto"] | Precision =
 
 
 def torch_dtype(precision: str) -> torch.dtype:
-    """`torch.bfloat16` for `bfloat16`, and so on."""
+    """`torch.bfloat16` for `bfloat16`, and so on.
+
+    Raises:
+        SpecError: Another word.
+    """
     import torch
 
-    dtype = getattr(torch, precision)
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError(f"{precision} is not a torch type")
-    return dtype
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision not in known:
+        raise SpecError(f"unknown precision '{precision}'", nearest(precision, known))
+    return known[precision]
 
 
 @functools.cache
 def cpu_prefers_bfloat16() -> bool:
     """Whether this CPU has bfloat16 instructions, by its flags; where flags are hidden, by timing a convolution."""
-    from autoseg.devices.budget import _cpu_flags
-
-    flags = _cpu_flags()
+    flags = cpu_flags()
     if flags:
-        return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+        return not flags.isdisjoint(BFLOAT16_FLAGS)
     import torch
 
     return _seconds(torch.float32) > PROBE_GAIN * _seconds(torch.bfloat16)

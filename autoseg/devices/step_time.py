@@ -45,7 +45,8 @@ def seconds_per_step(
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             outputs = network(patches)
         levels = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
-        torch.stack([logits.float().mean() for logits in levels]).sum().backward()
+        total = torch.stack([logits.float().mean() for logits in levels]).sum()
+        torch.autograd.backward(total)
         network.zero_grad(set_to_none=True)
 
     step()
