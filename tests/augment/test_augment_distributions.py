@@ -96,3 +96,25 @@ def test_mirror_flips_each_allowed_axis_half_of_the_time() -> None:
     drawn = [transform.draw(generator) or () for _ in range(2000)]
     for axis, share in ((0, 0.5), (1, 0.0), (2, 0.5)):
         assert np.mean([axis in axes for axes in drawn]) == pytest.approx(share, abs=0.04)
+
+
+def test_scale_and_angles_are_uniform_in_their_ranges() -> None:
+    transform = augmentations.build("spatial", {"p_rotation": 1, "p_scale": 1}, geometry=PatchGeometry((64, 64)))
+    generator = torch.Generator().manual_seed(5)
+    matrices = np.array([transform.draw(generator) for _ in range(2000)])
+    scales = np.sqrt(np.linalg.det(matrices))
+    angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    for values, low, high in ((scales, 0.7, 1.4), (angles, -180, 180)):
+        shares = np.quantile((values - low) / (high - low), [0, 0.25, 0.5, 0.75, 1])
+        np.testing.assert_allclose(shares, [0, 0.25, 0.5, 0.75, 1], atol=0.04)
+
+
+def test_blur_kernel_length_is_the_odd_number_nearest_to_six_sigma_and_a_half() -> None:
+    # 3 up to sigma 7/12, 5 up to 11/12, then 7: an impulse shows the radius.
+    transform = augmentations.build("blur", geometry=PatchGeometry((15, 15)))
+    for sigma, radius in ((0.5, 1), (0.57, 1), (0.6, 2), (0.9, 2), (0.93, 3), (1.0, 3)):
+        image = torch.zeros((1, 15, 15))
+        image[0, 7, 7] = 1
+        transform.change(image, ((sigma, sigma),))
+        assert int((image[0, 7] > 0).sum()) == 2 * radius + 1
+        assert float(image.sum()) == pytest.approx(1)
