@@ -237,7 +237,7 @@ def _compressed(array: npt.NDArray[Any], patch_size_voxels: Sequence[int]) -> by
     chunks, blocks = chunks_and_blocks(array.shape, patch_size_voxels, itemsize=array.dtype.itemsize)
     # Threads would compete with the other cases' workers. Compressed in memory first, because blosc2's own file
     # writer does not tell a full disk from other trouble.
-    parameters = {"codec": blosc2.Codec.LZ4HC, "clevel": 5, "nthreads": 1, "filters": [blosc2.Filter.SHUFFLE]}
+    parameters = {"codec": blosc2.Codec.LZ4, "clevel": 5, "nthreads": 1, "filters": [blosc2.Filter.SHUFFLE]}
     packed = blosc2.asarray(array, chunks=chunks, blocks=blocks, cparams=parameters, contiguous=True)
     return bytes(packed.to_cframe())
 
