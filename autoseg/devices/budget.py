@@ -7,15 +7,14 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from autoseg.core.workers import default_workers
-from autoseg.devices.cpu import cpu_flags
+from autoseg.devices.cpu import cpu_flags, thread_count
 
-GFLOPS_PER_CORE = (("amx_bf16", 200.0), ("avx512_bf16", 200.0), ("avx512f", 100.0), ("avx2", 50.0))
+GFLOPS_PER_CORE = (("amx_bf16", 200.0), ("avx512_bf16", 200.0), ("bf16", 100.0), ("avx512f", 100.0), ("avx2", 50.0))
 """Sustained speed of a training step per core by the best instruction set, first match.
 
 Measured on a 2-core EPYC with avx512_bf16 (whole training steps of a plain U-Net, batch 7 of 40 x 56 x 40): 212
 GFLOP/s in float32 and 423 in bfloat16 at width 32, 135 and 449 at width 16. A table instead of a probe: under load a
-matrix product read a fifth of that, and a plan must come out the same when it is made again.
+matrix product read a fifth of that, and a plan must come out the same when it is made again. `bf16` is Arm's.
 """
 GFLOPS_OF_OTHER_CORES = 50.0
 
@@ -53,7 +52,7 @@ def measure_device(device: str = "auto") -> DeviceBudget:
 
 def cpu_budget(cores: int | None = None, flags: frozenset[str] | None = None) -> DeviceBudget:
     """Speed of this CPU by its instruction set; arguments replace what is found."""
-    cores = default_workers() if cores is None else cores
+    cores = thread_count() if cores is None else cores
     flags = cpu_flags() if flags is None else flags
     name, per_core = next(
         ((flag, speed) for flag, speed in GFLOPS_PER_CORE if flag in flags), ("this CPU", GFLOPS_OF_OTHER_CORES)

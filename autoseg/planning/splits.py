@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -58,19 +58,20 @@ def grouped(cases: Sequence[str], provenance: Mapping[str, Provenance]) -> tuple
     return tuple(tuple(group) for group in members.values())
 
 
-def read_splits(values: object, source: str, case_ids: Sequence[str]) -> Splits:
+def read_splits(values: object, source: str, case_ids: Sequence[str], *, left_out: Collection[str] = ()) -> Splits:
     """Folds of nnU-Net's `splits_final.json`: a list of {train, val}.
 
     Args:
         values: Parsed JSON.
         source: File name for messages.
         case_ids: Cases of the data set.
+        left_out: Cases that are dropped from the folds, since they could not be read.
 
     Raises:
         SpecError: Wrong layout, an unknown case, or a case on both sides.
     """
     parsed = Splits.parse({"origin": source, "folds": values}, source)
-    known = set(case_ids)
+    known = {*case_ids, *left_out}
     for number, fold in enumerate(parsed.folds):
         for case in (*fold.train, *fold.val):
             if case not in known:
@@ -80,7 +81,12 @@ def read_splits(values: object, source: str, case_ids: Sequence[str]) -> Splits:
             raise SpecError(f"{source}, fold {number}: '{both[0]}' trains and validates", "put it on one side")
     if not parsed.folds:
         raise SpecError(f"{source} has no folds", "list at least one {train, val}")
-    return parsed
+    folds = tuple(Fold(train=_without(fold.train, left_out), val=_without(fold.val, left_out)) for fold in parsed.folds)
+    return Splits(origin=source, folds=folds)
+
+
+def _without(cases: tuple[str, ...], left_out: Collection[str]) -> tuple[str, ...]:
+    return tuple(case for case in cases if case not in left_out)
 
 
 def leaks(splits: Splits, provenance: Mapping[str, Provenance]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
@@ -62,7 +62,7 @@ class PlanChoices(Section):
     """GPU memory that the reference elements stand for."""
     mirror_axes: tuple[int, ...] | Literal["all", "auto"] = "auto"
     """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
-    overrides: dict[str, dict[str, tuple[float, ...]]] = {}
+    overrides: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number) or
     `features` to use instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
 

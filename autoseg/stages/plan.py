@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.core.errors import SpecError
 from autoseg.core.registry import nearest
 from autoseg.core.workspace import Workspace
-from autoseg.devices.budget import measure_device
+from autoseg.devices.budget import DeviceBudget, measure_device
 from autoseg.planning.compare import changes
 from autoseg.planning.methods import load_method
 from autoseg.planning.planner import make_plan
@@ -65,11 +65,11 @@ def run(options: Options, workspace: Workspace) -> Plan:
     if not path.is_file():
         raise SpecError(f"{options.dataset} has no fingerprint", f"run autoseg fingerprint -d {options.dataset} first")
     fingerprint = Fingerprint.load(path)
-    device = measure_device(options.device) if method.plan.budget == "device" else None
+    device: DeviceBudget | None = measure_device(options.device) if method.plan.budget == "device" else None
     plan = make_plan(dataset, fingerprint, method, device=device)
     kept, is_new = _kept(workspace.plan(options.dataset, method.name), plan, method, replan=options.replan)
     _require(kept, options.configurations)
-    splits = _splits(options.dataset, workspace, dataset, [case.case_id for case in fingerprint.cases])
+    splits = _splits(options.dataset, workspace, dataset, fingerprint)
     if is_new:
         kept.save(workspace.plan(options.dataset, method.name))
     _write_splits(workspace.splits(options.dataset, method.name), splits, replan=options.replan)
@@ -109,12 +109,13 @@ def _kept(path: Path, plan: Plan, method: Method, *, replan: bool) -> tuple[Plan
     )
 
 
-def _splits(name: str, workspace: Workspace, dataset: Dataset, case_ids: Sequence[str]) -> Splits:
+def _splits(name: str, workspace: Workspace, dataset: Dataset, fingerprint: Fingerprint) -> Splits:
     """The user's folds if there are any, else our own.
 
     Raises:
         SpecError: The raw and the prepared folder hold folds that differ.
     """
+    case_ids = [case.case_id for case in fingerprint.cases]
     given = [
         path
         for path in (workspace.prepared(name) / PEER_SPLITS, workspace.raw_dataset(name) / PEER_SPLITS)
@@ -125,7 +126,8 @@ def _splits(name: str, workspace: Workspace, dataset: Dataset, case_ids: Sequenc
         if len(splits.folds) < 5:
             logger.warning("%s: only %d fold(s): %s", name, len(splits.folds), splits.origin)
         return splits
-    parsed = [read_splits(read_values(path), PEER_SPLITS, case_ids) for path in given]
+    left_out = fingerprint.quarantined
+    parsed = [read_splits(read_values(path), PEER_SPLITS, case_ids, left_out=left_out) for path in given]
     if len(parsed) == 2 and parsed[0].folds[: len(parsed[1].folds)] != parsed[1].folds:
         raise SpecError(f"{given[0]} and {given[1]} differ", "remove the one that is wrong")
     for line in leaks(parsed[0], dataset.provenance):
