@@ -53,23 +53,18 @@ def _correct(channel: Tensor, exponent: float, *, invert: bool, retain: bool) ->
         torch.sub(high, channel, out=channel).div_(step)
     else:
         channel.sub_(low).div_(step)
-    before = _moments(channel) if retain else None
+    # Two calls: `torch.var_mean` takes six times as long on a CPU.
+    before = (channel.mean(), channel.std(correction=0)) if retain else None
     # x ** gamma as exp(gamma * log x): 4.0 instead of 5.3 ms per 128^3 on one core; 0 -> -inf -> 0 as it should be.
     channel.log_().mul_(exponent).exp_()
     if before is not None:
-        mean, deviation = _moments(channel)
-        channel.sub_(mean).mul_(before[1] / deviation.clamp(min=TINY)).add_(before[0])
+        flat = channel.sub_(channel.mean()).reshape(-1)
+        deviation = (torch.dot(flat, flat) / flat.numel()).sqrt()
+        channel.mul_(before[1] / deviation.clamp(min=TINY)).add_(before[0])
     if invert:
         torch.sub(high, channel.mul_(extent), out=channel)
     else:
         channel.mul_(extent).add_(low)
-
-
-def _moments(channel: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation as 0-dimensional tensors; twelve times cheaper than `torch.var_mean` on a CPU."""
-    mean = channel.mean()
-    centred = (channel - mean).flatten()
-    return mean, (torch.dot(centred, centred) / max(centred.numel() - 1, 1)).sqrt()
 
 
 def build(options: Options, *, geometry: PatchGeometry) -> Gamma:
