@@ -56,23 +56,15 @@ def preprocess_case(
     box = nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
     cropped = np.array(framed[(slice(None), *box)], np.float32, order="C")
     own = None if labels is None else _signed(frame.apply(labels)[box])
-    body = body_mask(cropped) if own is not None or any(preprocessing.mask_normalization) else None
-    if own is not None and body is not None:
-        own[(own == 0) & ~body] = OUTSIDE
-        # Annotated voxels count as body even where the image is 0: the rule of nnU-Net v2.
-        body = own != OUTSIDE
-    _normalize(cropped, body, preprocessing)
-    spacing = frame.spacing_mm
-    target = target_spacing(spacing, preprocessing)
-    shape = resampled_shape(_grid(cropped), spacing, target)
+    _normalize(cropped, _body(cropped, own, preprocessing), preprocessing)
+    target = target_spacing(frame.spacing_mm, preprocessing)
+    shape = resampled_shape(_grid(cropped), frame.spacing_mm, target)
     rule = preprocessing.resampling
-    result = resample_image(cropped, shape, spacing_in_mm=spacing, spacing_out_mm=target, rule=rule)
-    locations: dict[str, Points] = {}
-    totals: dict[str, int] = {}
+    result = resample_image(cropped, shape, spacing_in_mm=frame.spacing_mm, spacing_out_mm=target, rule=rule)
     if own is not None:
-        own = resample_labels(own, shape, spacing_in_mm=spacing, spacing_out_mm=target, rule=rule)
-        counts = PlaneCounts.of(own)
-        locations, totals = class_locations(own, space, counts), counts.totals()
+        own = resample_labels(own, shape, spacing_in_mm=frame.spacing_mm, spacing_out_mm=target, rule=rule)
+    counts = None if own is None else PlaneCounts.of(own)
+    locations = {} if own is None or counts is None else class_locations(own, space, counts)
     start, stop = box_bounds(box)
     record = CaseRecord(
         case_id=case_id,
@@ -83,10 +75,10 @@ def preprocess_case(
         transposed_shape_voxels=_grid(framed),
         crop_start_voxels=start,
         crop_stop_voxels=stop,
-        cropped_spacing_mm=spacing,
+        cropped_spacing_mm=frame.spacing_mm,
         spacing_mm=target,
         shape_voxels=shape,
-        label_voxels=totals,
+        label_voxels={} if counts is None else counts.totals(),
     )
     return result, own, record, locations
 
@@ -141,6 +133,16 @@ class _Frame:
         return orient(orient(array, self.axes, self.flips), self.order, _NO_FLIPS)
 
 
+def _body(image: Image, own: Labels | None, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
+    """What was imaged, where anything depends on it; labels outside of it become -1, in place."""
+    if own is None:
+        return body_mask(image) if any(preprocessing.mask_normalization) else None
+    own[(own == 0) & ~body_mask(image)] = OUTSIDE
+    # Annotated voxels count as body even where the image is 0: the rule of nnU-Net v2.
+    body: npt.NDArray[np.bool_] = own != OUTSIDE
+    return body
+
+
 def _normalize(image: Image, body: npt.NDArray[np.bool_] | None, preprocessing: Preprocessing) -> None:
     """Every channel in place."""
     components = zip(
@@ -154,10 +156,8 @@ def _normalize(image: Image, body: npt.NDArray[np.bool_] | None, preprocessing: 
 def _signed(labels: npt.NDArray[np.integer[Any]]) -> Labels:
     """Copy that holds the labels and -1; narrow types halve the work on them."""
     highest = int(labels.max())
-    for kind in (np.int8, np.int16, np.int32):
-        if highest <= np.iinfo(kind).max:
-            return np.array(labels, kind, order="C")
-    return np.array(labels, np.int64, order="C")
+    kinds = (np.int8, np.int16, np.int32, np.int64)
+    return np.array(labels, next(kind for kind in kinds if highest <= np.iinfo(kind).max), order="C")
 
 
 def _grid(image: npt.NDArray[Any]) -> Shape3:
