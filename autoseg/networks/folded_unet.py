@@ -66,3 +66,8 @@ def cost(
         channels=channels * taps,
         heads=heads * taps,
     )
+
+
+def example_options(dimensions: int) -> dict[str, Any]:
+    """Options that fit 2D or 3D: two voxels per axis."""
+    return {"fold": (2,) * dimensions}

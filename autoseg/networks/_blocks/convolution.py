@@ -25,7 +25,6 @@ class Style:
     activation: Callable[[], nn.Module]
     dropout: Callable[[], nn.Module] | None
     max_pool: Callable[..., nn.Module]
-    average_pool: Callable[..., nn.Module]
     conv_bias: bool
 
     @classmethod
@@ -47,7 +46,6 @@ class Style:
             activation=activations[options.activation],
             dropout=partial(dropout, options.dropout) if options.dropout else None,
             max_pool=nn.MaxPool2d if flat else nn.MaxPool3d,
-            average_pool=nn.AvgPool2d if flat else nn.AvgPool3d,
             conv_bias=options.conv_bias,
         )
 
