@@ -154,14 +154,15 @@ def test_no_usable_case_is_an_error(workspace: Workspace) -> None:
         fingerprint(workspace)
 
 
-def test_plan_and_splits_are_written(workspace: Workspace) -> None:
+def test_plan_and_splits_are_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     fingerprint(workspace)
     made = plan(workspace)
     assert Plan.load(workspace.plan(NAME, "nnunet")) == made
     splits = Splits.load(workspace.splits(NAME, "nnunet"))
     assert len(splits.folds) == 5
     assert made.mirror_axes == (0, 1, 2)
-    assert plan(workspace, "autoseg", device="cpu").mirror_axes == (0, 1)
+    monkeypatch.setattr(plan_stage, "measure_device", lambda _: plan_stage.DeviceBudget("gpu", memory_gb=24.0))
+    assert plan(workspace, "autoseg").mirror_axes == (0, 1)
 
 
 def test_equal_plan_is_kept_and_a_differing_one_needs_replan(workspace: Workspace) -> None:
