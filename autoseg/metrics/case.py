@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class RegionPair:
         reference: Same box.
         ignored: Voxels of the box that were not annotated (False in both masks), or None.
         spacing_mm: Along (z, y, x).
+        planar: The whole image is one slice; a region of one slice in a volume is not.
     """
 
     name: str
@@ -43,6 +45,7 @@ class RegionPair:
     reference: Mask
     ignored: Mask | None
     spacing_mm: tuple[float, float, float]
+    planar: bool
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -109,13 +112,13 @@ def split_regions(
         predicted[ignored] = 0
     else:
         ignored = None
-    yield from _pairs(predicted, referenced, ignored, _Scale(values, prediction.size, spacing_mm), regions)
+    yield from _pairs(predicted, referenced, ignored, _Scale(values, prediction.shape, spacing_mm), regions)
 
 
 @dataclass(frozen=True)
 class _Scale:
     values: Sequence[int]
-    voxels: int
+    shape: tuple[int, ...]
     spacing_mm: Sequence[float]
 
 
@@ -124,13 +127,14 @@ def _pairs(
 ) -> Iterator[RegionPair]:
     """`predicted` and `referenced` hold positions in `scale.values`; ignored voxels are background when predicted."""
     histogram = joint_histogram(referenced, predicted, len(scale.values))
-    voxels = scale.voxels - (0 if ignored is None else int(np.count_nonzero(ignored)))
+    voxels = math.prod(scale.shape) - (0 if ignored is None else int(np.count_nonzero(ignored)))
     boxes = [ndimage.find_objects(array, len(scale.values) - 1) for array in (predicted, referenced)]
     z, y, x = (float(value) for value in scale.spacing_mm)
     for name, members in regions.items():
         positions = [scale.values.index(value) for value in members]
         found = [boxes[side][position - 1] for side in (0, 1) for position in positions if position]
-        box = _union([box for box in found if box is not None])
+        # One voxel more where voxels are ignored: those next to a mask decide which surface is measured.
+        box = _union([box for box in found if box is not None], margin=0 if ignored is None else 1)
         yield RegionPair(
             name,
             region_counts(histogram, positions, voxels=voxels),
@@ -138,6 +142,7 @@ def _pairs(
             _mask(referenced[box], positions),
             None if ignored is None else ignored[box],
             (z, y, x),
+            scale.shape[0] == 1,
         )
 
 
@@ -157,11 +162,13 @@ def _occupied_box(*arrays: Labels) -> Box:
     return (z, y, x)
 
 
-def _union(boxes: Sequence[Box]) -> Box:
-    """Smallest box around all of `boxes`; the first voxel where there is none."""
+def _union(boxes: Sequence[Box], *, margin: int = 0) -> Box:
+    """Smallest box around all of `boxes`, with a margin; the first voxel where there is none."""
     if not boxes:
         return (slice(0, 1), slice(0, 1), slice(0, 1))
-    z, y, x = (slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)) for axis in range(3))
+    first = [min(box[axis].start for box in boxes) for axis in range(3)]
+    last = [max(box[axis].stop for box in boxes) for axis in range(3)]
+    z, y, x = (slice(max(0, start - margin), stop + margin) for start, stop in zip(first, last, strict=True))
     return (z, y, x)
 
 

@@ -11,11 +11,11 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import edt
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import KDTree
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.uint8]
@@ -24,8 +24,12 @@ Corner = tuple[int, int, int]
 
 _CORNERS: tuple[Corner, ...] = tuple((z, y, x) for z, y, x in itertools.product((0, 1), repeat=3))
 """Corner of bit 4 z + 2 y + x of a neighbour code."""
+_NEAR_SPACINGS = 8
+"""Distances up to this many mean spacings are searched for in a tree."""
+_VOXELS_PER_QUERY = 300
+"""A far query costs about as much as the distance transform of so many voxels."""
 _ROUNDING_MM = 1e-4
-"""Distances come in float32: one that equals the tolerance must not fall behind it by rounding."""
+"""A distance that equals the tolerance must not fall behind it by rounding."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,16 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    prediction: Mask, reference: Mask, *, spacing_mm: Sequence[float], ignored: Mask | None = None
+    prediction: Mask,
+    reference: Mask,
+    *,
+    spacing_mm: Sequence[float],
+    ignored: Mask | None = None,
+    planar: bool = False,
 ) -> SurfaceDistances | None:
     """Measure two masks (Z, Y, X); None where a surface has no element to measure from.
 
-    The outside of the array counts as background. A volume of one slice is measured as a plane: its contour, not the
-    faces above and below it.
+    The outside of the array counts as background.
 
     Args:
         prediction: Best cropped to the box of both masks: the time goes with the size of the array.
@@ -80,32 +88,33 @@ def surface_distances(
         spacing_mm: Along (z, y, x).
         ignored: Voxels that were not annotated. Elements that touch one are not measured from, since they may be the
             border of what was annotated.
+        planar: The image is one slice: measure its contours, not the faces above and below it.
     """
-    codes = [neighbour_codes(mask) for mask in (prediction, reference)]
+    codes = [neighbour_codes(mask, planar=planar) for mask in (prediction, reference)]
     surfaces = [_is_surface(code) for code in codes]
     counted = surfaces
     if ignored is not None:
-        known = neighbour_codes(ignored) == 0
+        known = neighbour_codes(ignored, planar=planar) == 0
         counted = [surface & known for surface in surfaces]
     if not (counted[0].any() and counted[1].any()):
         return None
     areas = element_areas_mm2(tuple(float(value) for value in spacing_mm))
     measured = []
     for this, other in ((0, 1), (1, 0)):
-        squared = _squared_distances(surfaces[other], spacing_mm)[counted[this]]
-        order = np.argsort(squared)
-        measured.append((np.sqrt(squared[order].astype(np.float64)), areas[codes[this][counted[this]]][order]))
+        distances = _distances(counted[this], surfaces[other], spacing_mm)
+        order = np.argsort(distances)
+        measured.append((distances[order], areas[codes[this][counted[this]]][order]))
     return SurfaceDistances(*measured[0], *measured[1])
 
 
-def neighbour_codes(mask: Mask) -> Codes:
+def neighbour_codes(mask: Mask, *, planar: bool = False) -> Codes:
     """Which of the eight voxels around each corner are set: bit 4 z + 2 y + x; shape one larger along each axis.
 
-    A single slice is repeated instead of closed above and below, and yields one plane of codes.
+    A planar mask is one slice, repeated instead of closed above and below; it yields one plane of codes.
     """
     voxels = mask.view(np.uint8)
-    padded = np.pad(voxels, ((1, 1) if len(mask) > 1 else (0, 1), (1, 1), (1, 1)))
-    if len(mask) == 1:
+    padded = np.pad(voxels, ((0, 1) if planar else (1, 1), (1, 1), (1, 1)))
+    if planar:
         padded[1] = padded[0]
     pairs = padded[:, :, :-1] | (padded[:, :, 1:] << 1)
     squares = pairs[:, :-1] | (pairs[:, 1:] << 2)
@@ -181,12 +190,30 @@ def _is_surface(codes: Codes) -> Mask:
     return (codes + np.uint8(1)) > 1
 
 
-def _squared_distances(surface: Mask, spacing_mm: Sequence[float]) -> npt.NDArray[Any]:
-    """Squared distance (mm2, float32) of every corner to the nearest surface element."""
-    squared: npt.NDArray[Any] = edt.edtsq(
-        (~surface).view(np.uint8), anisotropy=tuple(spacing_mm), black_border=False, parallel=1
-    )
-    return squared
+def _distances(elements: Mask, surface: Mask, spacing_mm: Sequence[float]) -> Floats:
+    """Distance (mm) of every element to the nearest of `surface`, in the order of `elements[elements]`.
+
+    A search tree over the surface beats a distance transform of the whole box, of which only the elements are used:
+    7x faster for a liver at Dice 0.998, 3x at 0.97, 2x at 0.91. Only many far elements are slower in the tree (8 s
+    instead of 0.6 s for a sphere against a full box); those are left to the transform.
+    """
+    apart = ~surface[elements]  # most elements of a good prediction lie on the other surface
+    distances = np.zeros(len(apart))
+    if not apart.any():
+        return distances
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    places = np.argwhere(elements)[apart]
+    # Balancing the tree costs more than it saves for points that lie this evenly.
+    tree = KDTree(np.argwhere(surface) * spacing, balanced_tree=False, compact_nodes=False)
+    found = tree.query(places * spacing, distance_upper_bound=_NEAR_SPACINGS * spacing.mean())[0]
+    far = np.isinf(found)
+    if np.count_nonzero(far) * _VOXELS_PER_QUERY > surface.size:
+        squared = edt.edtsq((~surface).view(np.uint8), anisotropy=tuple(spacing), black_border=False, parallel=1)
+        found[far] = np.sqrt(squared[tuple(places[far].T)].astype(np.float64))
+    elif far.any():
+        found[far] = tree.query(places[far] * spacing)[0]
+    distances[apart] = found
+    return distances
 
 
 def _percentile(distances_mm: Floats, areas_mm2: Floats, percent: float) -> float:

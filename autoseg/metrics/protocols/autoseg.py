@@ -52,7 +52,13 @@ class AutosegProtocol(Protocol):
         if empty != "none":
             distance = self.policy.distance(empty)
             return {"hd95_mm": distance, "assd_mm": distance, "nsd": self.policy.overlap(empty)}
-        distances = surface_distances(pair.prediction, pair.reference, spacing_mm=pair.spacing_mm, ignored=pair.ignored)
+        distances = surface_distances(
+            pair.prediction,
+            pair.reference,
+            spacing_mm=pair.spacing_mm,
+            ignored=pair.ignored,
+            planar=pair.planar,
+        )
         if distances is None:
             nothing = Score(value=None, reason=NO_SURFACE)
             return {"hd95_mm": nothing, "assd_mm": nothing, "nsd": nothing}
