@@ -1,0 +1,103 @@
+"""Memory as the container sees it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from autoseg.devices import memory
+
+GIB = 2**30
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> tuple[Path, Path]:
+    """A version-2 tree: 6 GiB around 4 GiB, of which 3 are charged and 1 is file cache."""
+    cgroups, membership = tmp_path / "cgroup", tmp_path / "membership"
+    inner = cgroups / "job" / "task"
+    inner.mkdir(parents=True)
+    (cgroups / "job" / "memory.max").write_text(f"{6 * GIB}\n")
+    (cgroups / "job" / "memory.current").write_text(f"{3 * GIB}\n")
+    (inner / "memory.max").write_text(f"{4 * GIB}\n")
+    (inner / "memory.current").write_text(f"{3 * GIB}\n")
+    (inner / "memory.stat").write_text(f"anon {2 * GIB}\ninactive_file {GIB}\n")
+    membership.write_text("0::/job/task\n")
+    return cgroups, membership
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of 64 GiB, 32 of them free."""
+    found = psutil.virtual_memory()._replace(total=64 * GIB, available=32 * GIB)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: found)
+
+
+def test_smallest_limit_on_the_way_up(container: tuple[Path, Path]) -> None:
+    cgroups, membership = container
+    assert memory.memory_limit_bytes(cgroups=cgroups, membership=membership) == 4 * GIB
+    (cgroups / "job" / "task" / "memory.max").write_text("max\n")
+    assert memory.memory_limit_bytes(cgroups=cgroups, membership=membership) == 6 * GIB
+
+
+def test_available_leaves_out_the_file_cache(container: tuple[Path, Path]) -> None:
+    cgroups, membership = container
+    assert memory.available_memory_bytes(cgroups=cgroups, membership=membership) == 2 * GIB
+
+
+def test_available_is_never_negative(container: tuple[Path, Path]) -> None:
+    cgroups, membership = container
+    (cgroups / "job" / "memory.max").write_text(f"{GIB}\n")
+    assert memory.available_memory_bytes(cgroups=cgroups, membership=membership) == 0
+
+
+def test_version_1(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(str(8 * GIB))
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text(str(3 * GIB))
+    (tmp_path / "memory" / "memory.stat").write_text(f"total_inactive_file {GIB}\n")
+    membership = tmp_path / "membership"
+    membership.write_text("3:cpu:/x\n2:hugetlb,memory:/\n")
+    assert memory.memory_limit_bytes(cgroups=tmp_path, membership=membership) == 8 * GIB
+    assert memory.available_memory_bytes(cgroups=tmp_path, membership=membership) == 6 * GIB
+
+
+def test_without_control_groups_the_machine_counts(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert memory.memory_limit_bytes(cgroups=missing, membership=missing) == 64 * GIB
+    assert memory.available_memory_bytes(cgroups=missing, membership=missing) == 32 * GIB
+
+
+def test_resident_memory_follows_an_allocation_and_counts_children() -> None:
+    before = memory.resident_bytes()
+    block = np.ones(50_000_000, dtype=np.uint8)
+    assert 40e6 < memory.resident_bytes(with_children=False) - before + 1e6 < 80e6
+    assert block[0] == 1
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert memory.resident_bytes() > memory.resident_bytes(with_children=False)
+    finally:
+        child.communicate(b"\n")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_kept_memory_does_not_fault_again() -> None:
+    # In a process of its own: malloc's settings cannot be taken back.
+    code = (
+        "import resource, numpy as np\n"
+        "from autoseg.devices.memory import keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "np.ones(60_000_000, dtype=np.uint8)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(5): np.ones(60_000_000, dtype=np.uint8)\n"
+        "faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "raise SystemExit(faults > 100)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_elsewhere_memory_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sys, "platform", "win32")
+    assert memory.keep_freed_memory() is False
