@@ -2,10 +2,51 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
-from autoseg.io.images import image_ending
+from autoseg.io.images import READABLE_ENDINGS, image_ending
+
+logger = logging.getLogger(__name__)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LabelPair:
+    """Prediction and reference of one case."""
+
+    case_id: str
+    prediction: Path
+    reference: Path
+
+
+def pair_label_files(
+    predictions: Path, references: Path, *, cases: Collection[str] | None = None
+) -> tuple[LabelPair, ...]:
+    """Match the files of two folders by case name, sorted.
+
+    Args:
+        predictions: Folder; files without a reference are left out with a warning.
+        references: Folder; each of its cases must be predicted.
+        cases: Only these; None takes every reference.
+
+    Raises:
+        DatasetError: No references, cases without prediction or reference, or two files of one case.
+    """
+    predicted, referenced = find_label_files(predictions), find_label_files(references)
+    if cases is not None:
+        _refuse_missing(set(cases) - set(referenced), "reference", references)
+        referenced = {case_id: path for case_id, path in referenced.items() if case_id in set(cases)}
+    if not referenced:
+        raise DatasetError(f"no references in {references}", f"put files ending in {', '.join(READABLE_ENDINGS)} there")
+    _refuse_missing(set(referenced) - set(predicted), "prediction", predictions)
+    extra = sorted(set(predicted) - set(referenced))
+    if extra and cases is None:
+        logger.warning("%d predictions without a reference are left out: %s", len(extra), listed(extra))
+    return tuple(LabelPair(case_id, predicted[case_id], path) for case_id, path in sorted(referenced.items()))
 
 
 def find_label_files(folder: Path) -> dict[str, Path]:
@@ -26,3 +67,19 @@ def find_label_files(folder: Path) -> dict[str, Path]:
             raise DatasetError(f"{path} and {files[case_id].name} are the same case", "remove one", case_id=case_id)
         files[case_id] = path
     return files
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _refuse_missing(case_ids: Collection[str], what: str, folder: Path) -> None:
+    if case_ids:
+        names = sorted(case_ids)
+        raise DatasetError(
+            f"{len(names)} case(s) have no {what} in {folder}: {listed(names)}",
+            "add the files under these names, or leave the cases out",
+            case_id=names[0],
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +15,10 @@ import numpy as np
 from autoseg.core.atomic import write_text
 from autoseg.core.errors import AutosegError, DatasetError, GeometryError
 from autoseg.core.labels import LabelSpace
-from autoseg.core.workers import default_workers, run_cases
+from autoseg.core.workers import Outcome, default_workers, run_cases
 from autoseg.core.workspace import Workspace
-from autoseg.io.images import READABLE_ENDINGS, read_label
-from autoseg.io.label_files import find_label_files
+from autoseg.io.images import read_label
+from autoseg.io.label_files import LabelPair, listed, pair_label_files
 from autoseg.metrics.case import evaluate_case
 from autoseg.metrics.protocols import Protocol, load_protocol
 from autoseg.reporting.tables import report_csv
@@ -26,7 +27,8 @@ from autoseg.specs.report import CaseScores, Report, Score
 
 logger = logging.getLogger(__name__)
 TOLERANCE_MM = 1.0
-_SHOWN = 5
+_ALONE_S = 2.0
+"""Work of this process before others are started: a start takes as long as 100 small cases."""
 Result = TypeVar("Result")
 
 
@@ -60,15 +62,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Files of one case."""
-
-    case_id: str
-    prediction: Path
-    reference: Path
-
-
-@dataclass(frozen=True)
 class Scored:
     """Scores of one case, and what its two grids disagree in."""
 
@@ -86,7 +79,7 @@ def run(options: Options, workspace: Workspace) -> Report:
         SpecError: The labels' `dataset.json` is missing or wrong.
     """
     protocol = load_protocol(options.protocol, _protocol_options(options))
-    pairs = _pairs(options)
+    pairs = pair_label_files(options.predictions, options.references, cases=options.cases)
     workers = default_workers() if options.workers is None else options.workers
     labels = _labels(options, workspace) or _found_labels(pairs, workers)
     scored = _for_each(functools.partial(_score, labels=labels, protocol=protocol), pairs, workers)
@@ -110,37 +103,6 @@ def _protocol_options(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name, value in defaults.items() if getattr(options, name) != value}
 
 
-def _pairs(options: Options) -> list[Pair]:
-    predictions, references = find_label_files(options.predictions), find_label_files(options.references)
-    if options.cases is not None:
-        wanted = set(options.cases)
-        _refuse_missing(wanted - set(references), "reference", options.references)
-        references = {case_id: path for case_id, path in references.items() if case_id in wanted}
-    if not references:
-        endings = ", ".join(READABLE_ENDINGS)
-        raise DatasetError(f"no references in {options.references}", f"put files ending in {endings} there")
-    _refuse_missing(set(references) - set(predictions), "prediction", options.predictions)
-    extra = sorted(set(predictions) - set(references))
-    if extra and options.cases is None:
-        logger.warning("%d predictions without a reference are left out: %s", len(extra), _listed(extra))
-    return [Pair(case_id, predictions[case_id], path) for case_id, path in sorted(references.items())]
-
-
-def _refuse_missing(case_ids: set[str], what: str, folder: Path) -> None:
-    if case_ids:
-        names = sorted(case_ids)
-        raise DatasetError(
-            f"{len(names)} case(s) have no {what} in {folder}: {_listed(names)}",
-            "add the files under these names, or leave the cases out",
-            case_id=names[0],
-        )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _labels(options: Options, workspace: Workspace) -> LabelSpace | None:
     if options.labels is not None:
         return Dataset.load(options.labels).label_space()
@@ -149,7 +111,7 @@ def _labels(options: Options, workspace: Workspace) -> LabelSpace | None:
     return None
 
 
-def _found_labels(pairs: Sequence[Pair], workers: int) -> LabelSpace:
+def _found_labels(pairs: Sequence[LabelPair], workers: int) -> LabelSpace:
     found = _for_each(_values, pairs, workers)
     values = sorted({value for case in found.values() for value in case if value > 0})
     if not values:
@@ -158,15 +120,15 @@ def _found_labels(pairs: Sequence[Pair], workers: int) -> LabelSpace:
     return LabelSpace(tuple(str(value) for value in values), tuple((value,) for value in values))
 
 
-def _values(pair: Pair) -> tuple[int, ...]:
+def _values(pair: LabelPair) -> tuple[int, ...]:
     return tuple(int(value) for value in np.unique(read_label(pair.reference)[0]))
 
 
-def _for_each(function: Callable[[Pair], Result], pairs: Sequence[Pair], workers: int) -> dict[str, Result]:
+def _for_each(function: Callable[[LabelPair], Result], pairs: Sequence[LabelPair], workers: int) -> dict[str, Result]:
     """Results by case id; every case is tried before the first error is raised."""
     results: dict[str, Result] = {}
     errors: dict[str, AutosegError] = {}
-    for outcome in run_cases(function, pairs, workers=workers):
+    for outcome in _outcomes(function, pairs, workers):
         if outcome.result is not None:
             results[outcome.item.case_id] = outcome.result
         elif outcome.error is not None:
@@ -174,13 +136,25 @@ def _for_each(function: Callable[[Pair], Result], pairs: Sequence[Pair], workers
             errors[outcome.item.case_id] = outcome.error
     if errors:
         names = sorted(errors)
-        more = f" (also failed: {_listed(names[1:])})" if len(names) > 1 else ""
+        more = f" (also failed: {listed(names[1:])})" if len(names) > 1 else ""
         first = errors[names[0]]
         raise DatasetError(f"case {names[0]}: {first.problem}{more}", first.cure, case_id=names[0])
     return results
 
 
-def _score(pair: Pair, *, labels: LabelSpace, protocol: Protocol) -> Scored:
+def _outcomes(
+    function: Callable[[LabelPair], Result], pairs: Sequence[LabelPair], workers: int
+) -> Iterator[Outcome[LabelPair, Result]]:
+    """Outcomes of all cases; other processes only join in when it takes long."""
+    started = time.monotonic()
+    for done, outcome in enumerate(run_cases(function, pairs, workers=1), start=1):
+        yield outcome
+        if workers > 1 and time.monotonic() - started > _ALONE_S:
+            yield from run_cases(function, pairs[done:], workers=workers)
+            return
+
+
+def _score(pair: LabelPair, *, labels: LabelSpace, protocol: Protocol) -> Scored:
     prediction, grid = read_label(pair.prediction)
     reference, expected = read_label(pair.reference)
     differences = grid.differences(expected)

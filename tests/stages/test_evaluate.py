@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from autoseg.core.workspace import Workspace
 from autoseg.io.images import write_label
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.report import Report
+from autoseg.stages import evaluate
 from autoseg.stages.evaluate import Options, run
 
 GRID = Geometry((6, 10, 12), (3.0, 1.0, 1.0))
@@ -66,8 +68,25 @@ def test_a_report_and_its_table_are_written(folders: Options, workspace: Workspa
     assert rows[5]["dice"] == ""
 
 
-def test_processes_give_the_same_report(folders: Options, workspace: Workspace) -> None:
-    assert run(replace(folders, workers=2, output=None), workspace) == run(replace(folders, output=None), workspace)
+def test_processes_give_the_same_report(
+    folders: Options, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = declare(tmp_path / "dataset.json", {"background": 0, "liver": 1, "tumour": 2})
+    alone = replace(folders, labels=labels, output=None)
+    expected = run(alone, workspace)
+    started: list[int] = []
+    run_cases = evaluate.run_cases
+
+    def watched(function: Any, items: Any, *, workers: int) -> Any:
+        started.append(workers)
+        return run_cases(function, items, workers=workers)
+
+    monkeypatch.setattr(evaluate, "run_cases", watched)
+    assert run(replace(alone, workers=2), workspace) == expected
+    assert set(started) == {1}  # quick work needs no other process
+    monkeypatch.setattr(evaluate, "_ALONE_S", 0.0)
+    assert run(replace(alone, workers=2), workspace) == expected
+    assert 2 in started
 
 
 def test_names_and_regions_come_from_the_data_set(folders: Options, workspace: Workspace, tmp_path: Path) -> None:
