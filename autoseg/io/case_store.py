@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save
 
-from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors, write_text
-from autoseg.core.errors import DatasetError
+from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors
+from autoseg.core.errors import DatasetError, SpecError
 from autoseg.io._chunks import chunks_and_blocks
 from autoseg.specs.case import CaseRecord
 
@@ -30,7 +30,7 @@ ANNOTATED = "annotated voxels"
 HALF_LIMIT = 1e4
 """Largest magnitude stored as float16, whose step there is 8."""
 
-_RECORD, _KEY, _LOCATIONS = "case.json", "key", "locations.safetensors"
+_RECORD, _LOCATIONS = "case.json", "locations.safetensors"
 _IMAGE, _LABELS = "image.b2nd", "labels.b2nd"
 
 
@@ -43,7 +43,6 @@ def save_case(
     *,
     patch_size_voxels: Sequence[int],
     half: bool = True,
-    key: str = "",
 ) -> Path:
     """Write one case as the folder `folder/<case id>`, complete or not at all; an older one is replaced.
 
@@ -55,7 +54,6 @@ def save_case(
         locations: Class or region name -> (n, 3) voxel coordinates (z, y, x).
         patch_size_voxels: What is usually read at once; (y, x) in 2D. Decides the chunks.
         half: Store float16 (values up to `HALF_LIMIT`); False for intensities that were not normalised.
-        key: What the case was made from; `stored_key` returns it.
 
     Raises:
         StorageError: When the disk is full or the folder cannot be written.
@@ -68,7 +66,6 @@ def save_case(
             small = labels.astype(_smallest_type(labels), order="C", copy=False)
             _write(partial / _LABELS, _compressed(small[None], patch_size_voxels))
         _write(partial / _LOCATIONS, save({name: _narrow(points) for name, points in locations.items()}))
-        _write(partial / _KEY, key.encode())
         _write(partial / _RECORD, record.to_json().encode())
     return folder / record.case_id
 
@@ -78,17 +75,17 @@ def stored_cases(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in folder.glob(f"[!.]*/{_RECORD}")))
 
 
-def stored_key(folder: Path, case_id: str) -> str | None:
-    """What a stored case was made from, or None where there is none."""
+def stored_record(folder: Path, case_id: str) -> CaseRecord | None:
+    """How a stored case was made, or None where there is none that can be read."""
     try:
-        return (folder / case_id / _KEY).read_text()
-    except OSError:
+        return CaseRecord.load(folder / case_id / _RECORD)
+    except SpecError:
         return None
 
 
-def renew_key(folder: Path, case_id: str, key: str) -> None:
-    """Note that a stored case is also what would be made from `key`."""
-    write_text(folder / case_id / _KEY, key)
+def renew_record(folder: Path, record: CaseRecord) -> None:
+    """Replace the record of a stored case, whose arrays stay."""
+    record.save(folder / record.case_id / _RECORD)
 
 
 def remove_case(folder: Path, case_id: str) -> None:

@@ -60,6 +60,8 @@ class CaseRecord(Document):
     """Shape of the stored case."""
     label_voxels: dict[str, int] = {}
     """Label value -> voxels in the stored case; empty without a reference."""
+    source: str = ""
+    """Names, sizes, times and digest of the files, and meaning of the labels, that a stored case was made from."""
 
     @property
     def cropped_shape_voxels(self) -> tuple[int, int, int]:

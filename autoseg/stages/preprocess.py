@@ -12,7 +12,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.core.workers import default_workers, run_cases
 from autoseg.core.workspace import Workspace
 from autoseg.io.case_facts import content_digest, signature
-from autoseg.io.case_store import remove_case, renew_key, save_case, stored_key
+from autoseg.io.case_store import remove_case, renew_record, save_case, stored_record
 from autoseg.io.raw import RawCase, RawDataset, check_labels, read_case
 from autoseg.preprocessing.case import PreparedCase, for_case, is_normalized, preprocess_case
 from autoseg.preprocessing.folder import cases_digest
@@ -126,20 +126,20 @@ def _outdated(
 
 def _is_current(folder: Path, case: RawCase, meaning: str) -> bool:
     """Whether the stored case was made from these very files; only if their times changed are they read for it."""
-    key = stored_key(folder, case.case_id)
-    stored = (key or "").split("\n")
-    if len(stored) != 3 or stored[2] != meaning:
+    record = stored_record(folder, case.case_id)
+    stored = ("" if record is None else record.source).split("\n")
+    if record is None or len(stored) != 3 or stored[2] != meaning:
         return False
     stamp = signature(_files(case))
     if stored[0] == stamp:
         return True
     if stored[1] != content_digest(_files(case)):
         return False
-    renew_key(folder, case.case_id, _key(stamp, stored[1], meaning))
+    renew_record(folder, record.model_copy(update={"source": _source(stamp, stored[1], meaning)}))
     return True
 
 
-def _key(stamp: str, content: str, meaning: str) -> str:
+def _source(stamp: str, content: str, meaning: str) -> str:
     return f"{stamp}\n{content}\n{meaning}"
 
 
@@ -156,7 +156,7 @@ def _prepare(task: _Task) -> None:
     for folder, _, _ in task.targets:
         remove_case(folder, task.case.case_id)
     files = _files(task.case)
-    key = _key(signature(files), content_digest(files), task.meaning)
+    source = _source(signature(files), content_digest(files), task.meaning)
     image, geometry, labels = read_case(task.case, channels=task.channels)
     if labels is None:
         raise DatasetError(f"case {task.case.case_id} has no label", "add it", case_id=task.case.case_id)
@@ -170,7 +170,6 @@ def _prepare(task: _Task) -> None:
             done.clear()
             done[digest] = preprocess_case(image, geometry, labels, effective, task.space, case_id=task.case.case_id)
         result, own, record, locations = done[digest]
-        save_case(
-            folder, record, result, own, locations,
-            patch_size_voxels=patch, half=is_normalized(preprocessing), key=key,
-        )  # fmt: skip
+        record = record.model_copy(update={"source": source})
+        half = is_normalized(preprocessing)
+        save_case(folder, record, result, own, locations, patch_size_voxels=patch, half=half)

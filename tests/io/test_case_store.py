@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from autoseg.core.errors import AutosegError, DatasetError
 from autoseg.io._chunks import chunks_and_blocks
-from autoseg.io.case_store import CaseCache, StoredCase, save_case, stored_cases, stored_key
+from autoseg.io.case_store import CaseCache, StoredCase, remove_case, save_case, stored_cases, stored_record
 from autoseg.specs.case import CaseRecord, Grid
 
 SHAPE = (13, 20, 17)
@@ -65,7 +65,7 @@ def _saved(folder: Path, **changes: Any) -> StoredCase:
 
 def test_a_case_comes_back(tmp_path: Path) -> None:
     image, labels = _arrays()
-    case = _saved(tmp_path, key="abc")
+    case = _saved(tmp_path)
     stored_image, stored_labels = case.read()
     assert stored_labels is not None
     np.testing.assert_array_equal(stored_image, image)
@@ -75,7 +75,7 @@ def test_a_case_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(case.locations["liver"], np.argwhere(labels == 1))
     assert case.locations["tumour/core"].shape == (0, 3)
     assert stored_cases(tmp_path) == ("a",)
-    assert stored_key(tmp_path, "a") == "abc"
+    assert stored_record(tmp_path, "a") == _record()
 
 
 BOUND = st.tuples(*[st.integers(-9, 25)] * 3)
@@ -134,13 +134,21 @@ def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_removed_case_is_gone(tmp_path: Path) -> None:
+    _saved(tmp_path)
+    remove_case(tmp_path, "a")
+    remove_case(tmp_path, "never there")
+    assert not StoredCase.exists(tmp_path, "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_case_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no preprocessed case in .*b: run preprocess"):
         StoredCase(tmp_path, "b")
-    assert stored_key(tmp_path, "b") is None
+    assert stored_record(tmp_path, "b") is None
 
 
-@pytest.mark.parametrize("written", range(5))
+@pytest.mark.parametrize("written", range(4))
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:

@@ -212,7 +212,7 @@ def test_no_usable_case_is_an_error(workspace: Workspace) -> None:
         _run(workspace)
 
 
-@pytest.mark.parametrize("written", [0, 7, 12])
+@pytest.mark.parametrize("written", [0, 6, 10])
 def test_a_full_disk_stops_with_one_line_and_no_half_case(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
