@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -77,6 +78,7 @@ class _Supervisor(Generic[Item, Result]):
         self.function = function
         self.pending = list(reversed(items))
         self.initializer = initializer
+        self.threads = max(1, default_workers() // workers)
         self.executors = [self._spawn() for _ in range(workers)]
 
     def _spawn(self) -> ProcessPoolExecutor:
@@ -102,7 +104,9 @@ class _Supervisor(Generic[Item, Result]):
     def _submit(self, slot: int, running: dict[Future[Outcome[Item, Result]], tuple[int, Item]]) -> None:
         if self.pending:
             item = self.pending.pop()
-            running[self.executors[slot].submit(_attempt, self.function, item)] = (slot, item)
+            # The process starts here, with the variables as they are now.
+            with _inherited_threads(self.threads):
+                running[self.executors[slot].submit(_attempt, self.function, item)] = (slot, item)
 
     def _collect(self, future: Future[Outcome[Item, Result]], slot: int, item: Item) -> Outcome[Item, Result]:
         try:
@@ -113,3 +117,18 @@ class _Supervisor(Generic[Item, Result]):
             self.executors[slot] = self._spawn()
             error = AutosegError("its worker process was killed", "most often memory ran out; try fewer --workers")
             return Outcome(item, error=error)
+
+
+@contextlib.contextmanager
+def _inherited_threads(count: int) -> Iterator[None]:
+    """Share the CPUs among the processes started inside: numeric libraries read these variables once, when loaded.
+
+    Without it each of 16 processes would start 16 threads. What the user has set stays.
+    """
+    names = [name for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if name not in os.environ]
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)

@@ -48,3 +48,18 @@ def test_a_bug_is_not_swallowed(workers):
 
 def test_default_is_at_least_one():
     assert default_workers() >= 1
+
+
+def threads(name):
+    return os.environ.get(name)
+
+
+def test_workers_share_the_cpus_and_the_user_has_the_last_word(monkeypatch):
+    monkeypatch.setattr("autoseg.core.workers.default_workers", lambda: 6)
+    monkeypatch.setenv("MKL_NUM_THREADS", "5")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+    found = {outcome.item: outcome.result for outcome in run_cases(threads, names, workers=2)}
+    assert found == {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "MKL_NUM_THREADS": "5"}
+    assert "OMP_NUM_THREADS" not in os.environ
