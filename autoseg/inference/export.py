@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.core.errors import GeometryError
+from autoseg.core.errors import BudgetError, GeometryError
 from autoseg.core.labels import LabelSpace
+from autoseg.devices.memory import available_memory_bytes
 from autoseg.imageops.orient import orient
 from autoseg.inference._axes import AxisMap, axis_maps
 from autoseg.specs.case import CaseRecord
@@ -64,6 +65,7 @@ def labels_on_native_grid(logits: torch.Tensor, record: CaseRecord, space: Label
 
     Raises:
         GeometryError: `logits` do not fit `record` or `space`.
+        BudgetError: The labels do not fit the memory.
     """
     return merged_labels_on_native_grid([MemberLogits(logits, record, rule)], space)
 
@@ -77,10 +79,12 @@ def merged_labels_on_native_grid(members: Sequence[MemberLogits], space: LabelSp
 
     Raises:
         GeometryError: Members do not fit their record, `space`, or each other.
+        BudgetError: The labels do not fit the memory.
     """
     record = members[0].record
     for member in members:
         _check(member, record, space)
+    _check_memory(record)
     dtype = np.uint8 if max((0, *space.head_values)) < 256 else np.uint16
     labels = np.zeros(record.original.shape, dtype)
     target = _cropped_view(labels, record)
@@ -224,4 +228,14 @@ def _check(member: MemberLogits, first: CaseRecord, space: LabelSpace) -> None:
     if differing:
         raise GeometryError(
             f"members of {record.case_id} differ in {', '.join(differing)}", "merge their written masks instead"
+        )
+
+
+def _check_memory(record: CaseRecord) -> None:
+    """The labels, at most two bytes each; blocks are small, and the logits are there already."""
+    needed, free = 2 * math.prod(record.original.shape), available_memory_bytes()
+    if needed > free:
+        raise BudgetError(
+            f"the labels of {record.case_id} need {needed >> 20} MiB, {free >> 20} MiB are free",
+            "close other programs, or use a machine with more memory",
         )

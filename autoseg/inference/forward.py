@@ -1,8 +1,13 @@
-"""One averaged forward pass: every mirrored copy through every fold, in batches that suit the device."""
+"""Mean logits of windows over mirrored copies and folds: passes side by side on a CPU, batches on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, cast
 
 import torch
@@ -10,94 +15,149 @@ from torch import nn
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Device = str | torch.device
+Axes = tuple[int, ...]
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CPU_BATCH = 1
-"""One copy at a time: its activations stay in the cache. Eight at once took 1.2-1.4 times as long per copy."""
-GPU_BATCH = 8
-CPU_SLICES = 8
-GPU_SLICES = 32
+CPU_PLANAR_WINDOWS = 8
+"""2D windows in one pass on a CPU. 3D ones go alone, as their activations just fit the caches: eight at once took 1.2
+to 1.4 times as long per window."""
+GPU_COPIES, GPU_PLANAR_COPIES = 8, 64
+MOST_CPU_PASSES = 4
+"""Passes side by side on a CPU, as each holds its own activations; further threads work within the passes."""
 
 
 def cast_networks(networks: Iterable[nn.Module], *, device: Device, precision: Precision) -> tuple[nn.Module, ...]:
-    """Networks moved to `device`, in evaluation mode, their weights converted once instead of at every pass."""
+    """The same networks, moved to `device`, in evaluation mode, their weights converted once and not in every pass."""
     return tuple(network.to(device=device, dtype=DTYPES[precision]).eval() for network in networks)
 
 
-class MirroredForward:
-    """Mean logits over mirrored copies and folds.
+@dataclass(frozen=True)
+class Passes:
+    """What is averaged.
 
-    Args:
+    Attributes:
         networks: One per fold.
-        flips: Axes (of the window, without batch and channel) to reverse in each copy.
-        device: Where to compute.
-        precision: Type to compute in.
-        batch: Copies per pass; None takes the device's default. Halved when the device's memory runs out.
+        flips: Axes of the window (without channel) to reverse in each copy.
+        device: Where the networks are.
+        precision: Type to compute in; networks of another type run under autocast.
     """
 
-    def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        *,
-        flips: tuple[tuple[int, ...], ...],
-        device: Device,
-        precision: Precision,
-        batch: int | None,
-    ) -> None:
-        self.networks = networks
-        self.flips = flips
-        self.device = torch.device(device)
-        self.dtype = DTYPES[precision]
-        on_cpu = self.device.type == "cpu"
-        self.batch = batch or (CPU_BATCH if on_cpu else GPU_BATCH)
-        self.slices = batch or (CPU_SLICES if on_cpu else GPU_SLICES)
+    networks: tuple[nn.Module, ...]
+    flips: tuple[Axes, ...]
+    device: torch.device
+    precision: Precision
 
-    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
-        """(B, C, *patch) -> float32 (B, heads, *patch)."""
+    @property
+    def count(self) -> int:
+        """Passes per window."""
+        return len(self.networks) * len(self.flips)
+
+    def run(self, network: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        """(B, C, *patch) -> (B, heads, *patch)."""
+        dtype = DTYPES[self.precision]
+        weight = next(network.parameters(), None)
+        with torch.inference_mode():
+            if self.precision == "float32" or (weight is not None and weight.dtype == dtype):
+                return cast(torch.Tensor, network(windows.to(dtype)))
+            with torch.autocast(self.device.type, dtype):
+                return cast(torch.Tensor, network(windows.float()))
+
+
+def mean_logits(
+    passes: Passes, windows: Iterable[torch.Tensor], *, planar: bool, batch: int | None = None
+) -> Iterator[torch.Tensor]:
+    """(C, *patch) windows in, float32 (heads, *patch) mean logits out, in order.
+
+    Args:
+        passes: What is averaged.
+        windows: Read a few ahead of what is yielded.
+        planar: Whether they are 2D.
+        batch: Windows, or on a GPU their copies, per pass; None takes what is fastest on the device.
+    """
+    if passes.device.type == "cpu":
+        return _on_cpu(passes, windows, at_once=batch or (CPU_PLANAR_WINDOWS if planar else 1))
+    return _in_batches(passes, windows, copies=batch or (GPU_PLANAR_COPIES if planar else GPU_COPIES))
+
+
+def _on_cpu(passes: Passes, windows: Iterable[torch.Tensor], *, at_once: int) -> Iterator[torch.Tensor]:
+    """Whole passes side by side, one thread each where they suffice.
+
+    Two threads that share every convolution wait for each other at its end: two passes of one thread each took 0.94
+    of their time on an idle machine, and a fifth on a busy one.
+    """
+    threads = torch.get_num_threads()
+    workers = max(1, min(threads, MOST_CPU_PASSES))
+    ahead = math.ceil(workers / passes.count)
+
+    def one(network: nn.Module, group: torch.Tensor, axes: Axes) -> torch.Tensor:
+        return _flip(passes.run(network, _flip(group, axes)), axes)
+
+    groups = _grouped(windows, at_once)
+    if workers == 1:
+        for group in groups:
+            yield from _mean(one(network, group, axes) for axes in passes.flips for network in passes.networks)
+        return
+    pool = ThreadPoolExecutor(workers, "forward", torch.set_num_threads, (threads // workers,))
+    waiting: deque[list[Future[torch.Tensor]]] = deque()
+    try:
+        for group in groups:
+            jobs = [(network, group, axes) for axes in passes.flips for network in passes.networks]
+            waiting.append([pool.submit(one, *job) for job in jobs])
+            if len(waiting) > ahead:
+                yield from _mean(future.result() for future in waiting.popleft())
+        while waiting:
+            yield from _mean(future.result() for future in waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # some of the math libraries have one setting for all threads
+
+
+def _in_batches(passes: Passes, windows: Iterable[torch.Tensor], *, copies: int) -> Iterator[torch.Tensor]:
+    """Many copies in a pass; half as many from then on when the device's memory runs out."""
+    for group in _grouped(windows, max(1, copies // len(passes.flips))):
         while True:
             try:
-                return self._mean(windows.to(self.device, self.dtype))
+                result = _batched_mean(passes, group.to(passes.device), copies)
+                break
             except torch.OutOfMemoryError:
-                if self.batch == 1:
+                if copies == 1:
                     raise
-                self.batch //= 2
-
-    def each(self, windows: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """(C, *patch) windows in, (heads, *patch) logits out, as many windows per pass as the batch takes."""
-        at_once = max(1, self.batch // len(self.flips))
-        waiting: list[torch.Tensor] = []
-        for window in windows:
-            waiting.append(window)
-            if len(waiting) == at_once:
-                yield from self(torch.stack(waiting))
-                waiting = []
-        if waiting:
-            yield from self(torch.stack(waiting))
-
-    def _mean(self, windows: torch.Tensor) -> torch.Tensor:
-        copies_at_once = max(1, self.batch // len(windows))
-        total: torch.Tensor | None = None
-        for first in range(0, len(self.flips), copies_at_once):
-            flips = self.flips[first : first + copies_at_once]
-            copies = torch.cat([_flip(windows, axes) for axes in flips])
-            for network in self.networks:
-                outputs = self._run(network, copies).chunk(len(flips))
-                for axes, output in zip(flips, outputs, strict=True):
-                    restored = _flip(output, axes)
-                    total = restored.float() if total is None else total.add_(restored)
-        if total is None:
-            raise ValueError("there is no network to run")
-        return total.div_(len(self.flips) * len(self.networks))
-
-    def _run(self, network: nn.Module, copies: torch.Tensor) -> torch.Tensor:
-        weight = next(network.parameters(), None)
-        needs_autocast = self.dtype != torch.float32 and (weight is None or weight.dtype != self.dtype)
-        if not needs_autocast:
-            return cast(torch.Tensor, network(copies))
-        with torch.autocast(self.device.type, self.dtype):
-            return cast(torch.Tensor, network(copies.float()))
+                copies //= 2
+        yield from result
 
 
-def _flip(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
-    """Reverse `axes` of the window; the batch itself where there are none."""
+def _batched_mean(passes: Passes, group: torch.Tensor, copies: int) -> torch.Tensor:
+    parts = torch.split(group, max(1, copies))
+    return torch.cat([_mean(_copies_of(passes, part, max(1, copies // len(part)))) for part in parts])
+
+
+def _copies_of(passes: Passes, windows: torch.Tensor, flips_at_once: int) -> Iterator[torch.Tensor]:
+    for first in range(0, len(passes.flips), flips_at_once):
+        flips = passes.flips[first : first + flips_at_once]
+        stacked = torch.cat([_flip(windows, axes) for axes in flips])
+        for network in passes.networks:
+            outputs = passes.run(network, stacked).chunk(len(flips))
+            for axes, output in zip(flips, outputs, strict=True):
+                yield _flip(output, axes)
+
+
+@torch.inference_mode()
+def _mean(outputs: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Float32 mean, summed as the outputs come; their number is unknown before."""
+    total, count = torch.zeros(()), 0
+    for output in outputs:
+        total = output.to(torch.float32, copy=True) if count == 0 else total.add_(output)
+        count += 1
+    return total.div_(count)
+
+
+def _grouped(windows: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+    """Stacks of up to `size` windows."""
+    iterator = iter(windows)
+    while group := list(islice(iterator, size)):
+        yield torch.stack(group)
+
+
+def _flip(batch: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """Reverse `axes` of the windows; the batch itself where there are none."""
     return torch.flip(batch, [axis + 2 for axis in axes]) if axes else batch

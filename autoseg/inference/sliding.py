@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from autoseg.core.geometry import Shape3
-from autoseg.inference.forward import Device, MirroredForward, Precision
+from autoseg.inference.forward import Device, Passes, Precision, mean_logits
 
 SIGMA_SHARE = 1 / 8
 PEAK_WEIGHT = 10.0
@@ -70,15 +70,20 @@ def predict_logits(
 
     Returns:
         (heads, Z, Y, X) on the CPU, float32, or float16 above `FLOAT32_LIMIT_BYTES`.
+
+    Raises:
+        ValueError: There is no network.
     """
+    if not networks:
+        raise ValueError("there is no network to run")
     planar = len(patch_size_voxels) == 2
-    patch = patch_size_voxels[-3:] if not planar else (1, *patch_size_voxels)
-    padded, inside = _pad_to_patch(image, (patch[0], patch[1], patch[2]))
+    z, y, x = (1, *patch_size_voxels) if planar else patch_size_voxels
+    padded, inside = _pad_to_patch(image, (z, y, x))
     flips = mirror_subsets(tuple(axis - planar for axis in mirror_axes if axis >= planar))
-    forward = MirroredForward(networks, flips=flips, device=device, precision=precision, batch=batch_windows)
+    passes = Passes(tuple(networks), flips, torch.device(device), precision)
     with torch.inference_mode():
-        slabs = _planar_slabs if planar else _volume_slabs
-        logits = _collect(slabs(forward, padded, patch_size_voxels, step_size), (*padded.shape[1:],))
+        slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows)
+        logits = _collect(slabs, tuple(padded.shape[1:]))
     return logits[(slice(None), *inside)]
 
 
@@ -103,56 +108,46 @@ Slab = tuple[int, torch.Tensor]
 """First slice, and finished logits (heads, z, Y, X)."""
 
 
-def _volume_slabs(
-    forward: MirroredForward, image: torch.Tensor, patch: tuple[int, ...], step_size: float
+def _slabs(
+    passes: Passes, image: torch.Tensor, patch: Shape3, *, step_size: float, planar: bool, batch: int | None
 ) -> Iterator[Slab]:
     """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume."""
     starts = [window_starts(size, edge, step_size) for size, edge in zip(image.shape[1:], patch, strict=True)]
-    if all(len(along) == 1 for along in starts):
-        yield 0, forward(image[None])[0]
+    if planar:
+        starts[0] = tuple(range(image.shape[1]))
+    corners = list(itertools.product(*starts))
+    windows = (_window(image, corner, patch, planar=planar) for corner in corners)
+    results = mean_logits(passes, windows, planar=planar, batch=batch)
+    if len(starts[1]) == len(starts[2]) == 1 and (planar or len(starts[0]) == 1):
+        yield from (
+            (top, logits[:, None] if planar else logits) for (top, _, _), logits in zip(corners, results, strict=True)
+        )
         return
-    weights = gaussian_weights(patch).to(forward.device)
-    sums, totals = torch.empty(0), torch.empty(0)
-    for row, top in enumerate(starts[0]):
-        corners = list(itertools.product(starts[1], starts[2]))
-        windows = (image[:, top : top + patch[0], y : y + patch[1], x : x + patch[2]] for y, x in corners)
-        for (y, x), logits in zip(corners, forward.each(windows), strict=True):
-            if not sums.numel():
-                sums = torch.zeros((len(logits), patch[0], *image.shape[2:]), device=forward.device)
-                totals = torch.zeros(sums.shape[1:], device=forward.device)
-            inside = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
-            sums[(slice(None), *inside)].addcmul_(logits, weights)
-            totals[inside] += weights
-        done = (starts[0][row + 1] - top) if row + 1 < len(starts[0]) else patch[0]
-        yield top, sums[:, :done] / totals[:done]
-        sums, totals = _advance(sums, 1, done), _advance(totals, 0, done)
+    weights = gaussian_weights(patch).to(passes.device)
+    sums, totals = torch.empty(0), torch.zeros((patch[0], *image.shape[2:]), device=passes.device)
+    for index, ((top, y, x), logits) in enumerate(zip(corners, results, strict=True)):
+        if not sums.numel():
+            sums = torch.zeros((len(logits), *totals.shape), device=passes.device)
+        inside = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
+        sums[(slice(None), *inside)].addcmul_(logits[:, None] if planar else logits, weights)
+        totals[inside] += weights
+        following = corners[index + 1][0] if index + 1 < len(corners) else top + patch[0]
+        if done := following - top:
+            yield top, sums[:, :done] / totals[:done]
+            sums, totals = _advance(sums, 1, done), _advance(totals, 0, done)
+
+
+def _window(image: torch.Tensor, corner: tuple[int, ...], patch: Shape3, *, planar: bool) -> torch.Tensor:
+    """(C, z, y, x), or (C, y, x) of one slice."""
+    inside = tuple(slice(start, start + edge) for start, edge in zip(corner, patch, strict=True))
+    window = image[(slice(None), *inside)]
+    return window[:, 0] if planar else window
 
 
 def _advance(buffer: torch.Tensor, axis: int, slices: int) -> torch.Tensor:
     """Drop the first `slices` along `axis` and append as many zeros."""
     kept = buffer.narrow(axis, slices, buffer.shape[axis] - slices)
     return torch.cat([kept, torch.zeros_like(buffer.narrow(axis, 0, slices))], dim=axis)
-
-
-def _planar_slabs(
-    forward: MirroredForward, image: torch.Tensor, patch: tuple[int, ...], step_size: float
-) -> Iterator[Slab]:
-    """Predict slices, many in a pass."""
-    rows, columns = (window_starts(size, edge, step_size) for size, edge in zip(image.shape[2:], patch, strict=True))
-    weights = gaussian_weights(patch).to(forward.device)
-    for top in range(0, image.shape[1], forward.slices):
-        slices = image[:, top : top + forward.slices].transpose(0, 1)  # (B, C, Y, X)
-        if len(rows) == len(columns) == 1:
-            yield top, forward(slices).transpose(0, 1)
-            continue
-        sums, totals = torch.empty(0), torch.zeros(image.shape[2:], device=forward.device)
-        for y, x in itertools.product(rows, columns):
-            logits = forward(slices[..., y : y + patch[0], x : x + patch[1]])
-            if not sums.numel():
-                sums = torch.zeros((*logits.shape[:2], *image.shape[2:]), device=forward.device)
-            sums[..., y : y + patch[0], x : x + patch[1]].addcmul_(logits, weights)
-            totals[y : y + patch[0], x : x + patch[1]] += weights
-        yield top, (sums / totals).transpose(0, 1)
 
 
 def _collect(slabs: Iterator[Slab], shape: tuple[int, ...]) -> torch.Tensor:

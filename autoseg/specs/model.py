@@ -6,6 +6,8 @@ from autoseg.specs.document import Document, Section
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.plan import Configuration
 
+MODEL_FILE = "model.json"
+
 
 class Member(Section):
     """One configuration with the folds whose logits are averaged."""

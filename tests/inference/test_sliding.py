@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.inference.forward import cast_networks
+from autoseg.inference import forward
+from autoseg.inference.forward import Passes, cast_networks
 from autoseg.inference.sliding import gaussian_weights, mirror_subsets, predict_logits, window_starts
 
 
@@ -133,29 +134,55 @@ def test_large_logits_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch
         torch.testing.assert_close(logits.float(), network(image[None])[0], atol=1e-3, rtol=1e-2)
 
 
+class Small(nn.Module):
+    """Refuses more than a number of copies at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if len(image) > self.most:
+            raise torch.OutOfMemoryError("too many")
+        return image
+
+
 def test_a_full_device_halves_the_batch() -> None:
-    class Small(nn.Module):
-        """Refuses more than two copies."""
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            if len(image) > 2:
-                raise torch.OutOfMemoryError("too many")
-            return image
-
-    image = torch.randn(1, 8, 8, 8)
-    logits = predict_logits([Small()], image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 1, 2), batch_windows=8)
-    torch.testing.assert_close(logits, image)
+    windows = torch.randn(5, 1, 4, 4, 4)
+    passes = Passes((Small(2),), mirror_subsets((0, 1)), torch.device("cpu"), "float32")
+    results = list(forward._in_batches(passes, windows, copies=16))
+    torch.testing.assert_close(torch.stack(results), windows)
 
 
 def test_memory_that_no_batch_fits_is_an_error() -> None:
-    class Never(nn.Module):
-        """Refuses everything."""
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            raise torch.OutOfMemoryError("too many")
-
+    passes = Passes((Small(0),), ((),), torch.device("cpu"), "float32")
     with pytest.raises(torch.OutOfMemoryError, match="too many"):
-        predict_logits([Never()], torch.zeros(1, 8, 8, 8), patch_size_voxels=(8, 8, 8), batch_windows=4)
+        list(forward._in_batches(passes, torch.zeros(1, 1, 8, 8, 8), copies=4))
+
+
+@pytest.mark.parametrize("copies", [1, 3, 8, 64])
+def test_batches_equal_threads(copies: int) -> None:
+    windows = torch.randn(5, 2, 6, 6, 6)
+    networks = (directional(seed=1), directional(seed=2))
+    passes = Passes(networks, mirror_subsets((0, 2)), torch.device("cpu"), "float32")
+    batched = list(forward._in_batches(passes, windows, copies=copies))
+    threaded = list(forward.mean_logits(passes, windows, planar=False))
+    torch.testing.assert_close(torch.stack(batched), torch.stack(threaded))
+
+
+@pytest.mark.parametrize("mirror_axes", [(), (0, 1, 2)])
+def test_threads_do_not_change_the_logits(mirror_axes: tuple[int, ...]) -> None:
+    network, image, threads = directional(), torch.randn(2, 13, 17, 8), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 8):
+            torch.set_num_threads(count)
+            results.append(predict_logits([network], image, patch_size_voxels=(8, 8, 8), mirror_axes=mirror_axes))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(results[2], results[0])
 
 
 def test_without_networks_there_is_nothing_to_average() -> None:

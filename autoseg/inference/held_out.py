@@ -1,0 +1,130 @@
+"""Predict stored cases that a training has not seen: the masks that cross-validation scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from autoseg.core.labels import LabelSpace
+from autoseg.inference.conveyor import Finished, run_conveyor
+from autoseg.inference.export import Labels, MemberLogits, labels_on_native_grid
+from autoseg.inference.model_folder import build_network
+from autoseg.inference.predictor import Runner
+from autoseg.io.case_store import StoredCase
+from autoseg.io.images import image_ending, read_label, write_label
+from autoseg.specs.plan import Configuration
+from autoseg.specs.run import Run
+
+WEIGHTS = "weights_final.safetensors"
+"""What training leaves when it is complete."""
+Writer = Callable[[str, Labels, MemberLogits], None]
+PreviousLabels = Callable[[str], Labels]
+
+
+def predict_cases(
+    networks: Sequence[nn.Module],
+    configuration: Configuration,
+    cases: Sequence[StoredCase],
+    *,
+    runner: Runner,
+    write: Writer,
+    previous: PreviousLabels | None = None,
+    ahead: int = 1,
+) -> Iterator[Finished[StoredCase]]:
+    """Segment preprocessed cases on their files' own grids.
+
+    Args:
+        networks: One per fold; anywhere and of any type, a copy is not made.
+        configuration: Of the networks.
+        cases: Stored with the configuration's preprocessing.
+        runner: Device and settings; `runner.place` is left to the caller.
+        write: Called with case id, labels (Z, Y, X) and logits, in a thread of its own.
+        previous: Labels of the previous cascade stage by case id, on the file's grid.
+        ahead: Cases in reading, and in writing, at a time.
+
+    Yields:
+        What became of each case, in order.
+    """
+
+    def prepare(case: StoredCase) -> tuple[StoredCase, torch.Tensor, Labels | None]:
+        image, _ = case.read()
+        earlier = None if previous is None else previous(case.case_id)
+        return case, torch.from_numpy(image.astype(np.float32, copy=False)), earlier
+
+    def compute(prepared: tuple[StoredCase, torch.Tensor, Labels | None]) -> MemberLogits:
+        case, image, earlier = prepared
+        return runner.logits(networks, configuration, image, case.record, earlier)
+
+    def finish(case: StoredCase, member: MemberLogits) -> None:
+        write(case.case_id, labels_on_native_grid(member.logits, member.record, runner.space, member.rule), member)
+
+    yield from run_conveyor(cases, prepare=prepare, compute=compute, finish=finish, ahead=ahead)
+
+
+class HeldOut:
+    """The held-out cases of one finished training; masks go to `validation/` of its folder.
+
+    Args:
+        folder: Of the run.
+        file_ending: Of the data set; masks take it where it can be written.
+
+    Raises:
+        SpecError: There is no run.
+    """
+
+    def __init__(self, folder: Path, file_ending: str) -> None:
+        self.folder = folder
+        self.run = Run.load(folder / "run.json")
+        self.space = LabelSpace.parse(self.run.labels, self.run.regions_class_order)
+        self.ending = image_ending(Path(f"mask{file_ending}")) or ".nii.gz"
+        self.weights = folder / WEIGHTS
+
+    def mask(self, case_id: str, configuration: str | None = None) -> Path:
+        """Where a case's mask is; of this configuration, or of another one's same fold."""
+        folder = self.folder if configuration is None else self.folder.parents[1] / configuration / self.folder.name
+        return folder / "validation" / f"{case_id}{self.ending}"
+
+    def waiting(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Case ids still to be predicted, and those whose mask is newer than the weights."""
+        trained = self.weights.stat().st_mtime_ns if self.weights.is_file() else math.inf
+        cases = self.run.val_cases
+        done = {case for case in cases if (path := self.mask(case)).is_file() and path.stat().st_mtime_ns >= trained}
+        return tuple(case for case in cases if case not in done), tuple(case for case in cases if case in done)
+
+    def predict(self, case_ids: Sequence[str], stored: Path, *, device: str = "auto") -> Iterator[Finished[StoredCase]]:
+        """Write the masks of some cases.
+
+        Args:
+            case_ids: Which.
+            stored: Folder of the preprocessed cases.
+            device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+        Raises:
+            CheckpointError: The weights are missing, damaged, or of another network.
+        """
+        run = self.run
+        network = build_network(run.configuration, channels=len(run.channels), space=self.space, weights=self.weights)
+        choices = run.method.predict
+        runner = Runner(
+            self.space,
+            mirror_axes=run.mirror_axes if choices.mirror else (),
+            step_size=choices.step_size,
+            device=device,
+        )
+        stage = run.configuration.previous_stage
+        return predict_cases(
+            runner.place([network]),
+            run.configuration,
+            [StoredCase(stored, case_id) for case_id in case_ids],
+            runner=runner,
+            write=self._write,
+            previous=None if stage is None else lambda case_id: read_label(self.mask(case_id, stage))[0],
+        )
+
+    def _write(self, case_id: str, labels: Labels, member: MemberLogits) -> None:
+        write_label(self.mask(case_id), labels, member.record.original.geometry())

@@ -1,0 +1,198 @@
+"""`predict`: images of a folder, or the held-out cases of a fold -> masks on the images' own grids."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from autoseg.core.workspace import Workspace
+from autoseg.inference.choose_model import choose_model
+from autoseg.inference.jobs import Job, claim_jobs, find_jobs
+from autoseg.io.images import write_label
+from autoseg.io.raw import read_case
+from autoseg.preprocessing.folder import cases_digest
+from autoseg.reporting.cases_view import follow_cases
+from autoseg.specs.dataset import Dataset
+from autoseg.specs.model import MODEL_FILE, Model
+from autoseg.specs.prediction import PredictionRecord
+
+if TYPE_CHECKING:
+    from autoseg.inference.export import MemberLogits
+    from autoseg.inference.predictor import PreparedCase
+
+logger = logging.getLogger(__name__)
+PROBABILITIES = "probabilities"
+MOST_AHEAD = 3
+"""Cases in reading at a time: more fill the memory, and none of them computes faster."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to segment, with what.
+
+    Attributes:
+        input: Folder of images, or one image.
+        output: Folder for the masks, or the mask of one image.
+        model: Model folder; None looks in the workspace.
+        dataset: Data set whose model to use.
+        method: Method whose model to use.
+        configurations: Members to average; empty takes the selected ones.
+        folds: Folds to average; empty takes all.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        mirror: Average over mirrored copies; None takes the model's.
+        step_size: Window step as a share of the patch; None takes the model's.
+        precision: Type to compute in; `auto` takes the fastest that the device has.
+        overwrite: Predict again what is there.
+        save_probabilities: Also keep compact probabilities.
+        workers: Cases read, and written, beside the one that is computed; None is one.
+        threads: CPU threads; None leaves torch's choice.
+    """
+
+    input: Path
+    output: Path
+    model: Path | None = None
+    dataset: str | None = None
+    method: str | None = None
+    configurations: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
+    device: str = "auto"
+    mirror: bool | None = None
+    step_size: float | None = None
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    overwrite: bool = False
+    save_probabilities: bool = False
+    workers: int | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class HeldOutOptions:
+    """Which fold's held-out cases to segment; `device`, `threads` and `workers` as in `Options`."""
+
+    dataset: str
+    method: str
+    configuration: str
+    fold: str
+    device: str = "auto"
+    threads: int | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the cases.
+
+    Attributes:
+        written: Case ids predicted now.
+        kept: Case ids whose complete mask was there.
+        failed: Case id -> why it has no mask.
+    """
+
+    written: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run(options: Options, workspace: Workspace) -> Outcome:
+    """Segment every image that has no mask yet.
+
+    Raises:
+        SpecError: No model, or several, or not the members and folds asked for.
+        DatasetError: No images, or a case that lacks a channel.
+        CheckpointError: Weights are missing or damaged.
+        AutosegError: The output cannot be written, or holds other masks.
+    """
+    # Mistakes are told before torch and the weights are loaded, which takes seconds.
+    folder = choose_model(workspace, folder=options.model, dataset=options.dataset, method=options.method)
+    model = Model.load(folder / MODEL_FILE)
+    jobs = find_jobs(options.input, options.output, channels=model.channels)
+    record = _record(options, model)
+    waiting = claim_jobs(jobs, record, overwrite=options.overwrite)
+    kept = tuple(job.case.case_id for job in jobs if job not in waiting)
+    if kept:
+        logger.info("%d of %d masks are there already", len(kept), len(jobs))
+    written, failed = _predict(folder, waiting, options) if waiting else ((), {})
+    return Outcome(written, kept, failed)
+
+
+def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
+    """Segment the held-out cases of a trained fold; masks newer than the weights are kept.
+
+    Returns:
+        Outcome; masks are in `validation/` of the run's folder.
+
+    Raises:
+        SpecError: There is no such run.
+        CheckpointError: The weights are missing or damaged.
+    """
+    from autoseg.inference.held_out import HeldOut
+
+    folder = workspace.run(options.dataset, options.method, options.configuration, options.fold)
+    set_threads(options.threads)
+    fold = HeldOut(folder, Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").file_ending)
+    waiting, kept = fold.waiting()
+    if not waiting:
+        return Outcome(kept=kept)
+    stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
+    finished = fold.predict(waiting, stored, device=options.device)
+    title = f"{options.configuration} fold {options.fold}"
+    written, failed = follow_cases(title, ((each.item.case_id, each) for each in finished), len(waiting))
+    return Outcome(written, kept, failed)
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit torch's CPU threads."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:
+    from autoseg.inference.conveyor import run_conveyor
+    from autoseg.inference.predictor import Predictor
+    from autoseg.inference.probabilities import save_probabilities
+
+    set_threads(options.threads)
+    predictor = Predictor.load(
+        folder,
+        device=options.device,
+        folds=options.folds,
+        configurations=options.configurations,
+        step_size=options.step_size,
+        mirror=options.mirror,
+        precision=options.precision,
+    )
+
+    def prepare(job: Job) -> PreparedCase:
+        image, geometry, _ = read_case(job.case, channels=predictor.model.channels)
+        return predictor.prepare(image, geometry, case_id=job.case.case_id)
+
+    def finish(job: Job, members: tuple[MemberLogits, ...]) -> None:
+        if options.save_probabilities:
+            for name, member in zip(predictor.final, members, strict=True):
+                target = job.output.parent / PROBABILITIES / job.case.case_id
+                save_probabilities(target, name, member, regions=predictor.space.is_regions)
+        geometry = members[0].record.original.geometry()
+        write_label(job.output, predictor.labels(members), geometry, like=job.case.images[0])
+
+    ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
+    finished = run_conveyor(jobs, prepare=prepare, compute=predictor.logits, finish=finish, ahead=ahead)
+    return follow_cases("predict", ((each.item.case.case_id, each) for each in finished), len(jobs))
+
+
+def _record(options: Options, model: Model) -> PredictionRecord:
+    mirrors = model.predict.mirror if options.mirror is None else options.mirror
+    return PredictionRecord(
+        dataset=model.dataset,
+        method=model.method,
+        model=model.digest(),
+        configurations=options.configurations or model.selected,
+        folds=options.folds,
+        mirror_axes=model.mirror_axes if mirrors else (),
+        step_size=model.predict.step_size if options.step_size is None else options.step_size,
+        precision=options.precision,
+    )
