@@ -60,7 +60,7 @@ class Options:
         seed: Of every draw.
         threads: CPU threads of training and prediction.
         replan: Replace what was made with other settings.
-        workers: Processes for work on many cases.
+        workers: Processes for work on many cases; None is as many as pay.
     """
 
     dataset: str
@@ -75,7 +75,7 @@ class Options:
     seed: int = 0
     threads: int | None = None
     replan: bool = False
-    workers: int = 1
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
             method=options.method,
             configurations=options.configurations or None,
             overrides=options.overrides,
+            device=options.device,
             replan=options.replan,
         ),
         workspace,

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from autoseg import __version__
-from autoseg.core.workers import default_workers
 from autoseg.core.workspace import Workspace
 
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
@@ -48,7 +47,7 @@ class Common:
     Attributes:
         workspace: Folder of all data and models [default: AUTOSEG_WORKSPACE, else ./autoseg_workspace].
         log_level: How much to say.
-        workers: Processes for work on many cases [default: one per CPU].
+        workers: Processes for work on many cases [default: as many as pay].
     """
 
     workspace: Path | None = None
@@ -60,11 +59,6 @@ class Common:
         root = self.workspace or Path(os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
         _start_logging(verb, self.log_level, root.absolute())
         return Workspace(root.absolute())
-
-    @property
-    def processes(self) -> int:
-        """Workers to use."""
-        return default_workers() if self.workers is None else max(1, self.workers)
 
 
 COMMON = Common()

@@ -54,7 +54,7 @@ def convert(
         id=id,
         dataset_name=dataset_name,
         options=_key_values(option),
-        workers=common.processes,
+        workers=common.workers,
         dry_run=dry_run,
     )
     folder = stage.run(options, workspace)
@@ -72,8 +72,8 @@ def check(dataset: Dataset, *, common: Common = COMMON) -> int:
     workspace = common.open("check")
     from autoseg.commands import check as command
 
-    findings = command.run(command.Options(workspace.resolve_dataset(dataset), workers=common.processes), workspace)
-    return USER_ERROR if any(finding.is_failure for finding in findings) else DONE
+    findings = command.run(command.Options(workspace.resolve_dataset(dataset), workers=common.workers), workspace)
+    return USER_ERROR if any(finding.severity == "fail" for finding in findings) else DONE
 
 
 @app.command
@@ -87,7 +87,7 @@ def fingerprint(dataset: Dataset, *, clean: Flag = False, common: Common = COMMO
     workspace = common.open("fingerprint")
     from autoseg.stages import fingerprint as stage
 
-    options = stage.Options(workspace.resolve_dataset(dataset), workers=common.processes, clean=clean)
+    options = stage.Options(workspace.resolve_dataset(dataset), workers=common.workers, clean=clean)
     return QUARANTINED if stage.run(options, workspace).quarantined else DONE
 
 
@@ -98,6 +98,7 @@ def plan(
     method: str = "autoseg",
     configurations: Configurations = (),
     overrides: Overrides = (),
+    device: str = "auto",
     replan: Flag = False,
     common: Common = COMMON,
 ) -> int:
@@ -108,21 +109,25 @@ def plan(
         method: Name or TOML file.
         configurations: Only these.
         overrides: Setting section.key=value, may be repeated.
+        device: Device to plan for: auto, cpu, cuda, cuda:1 or mps.
         replan: Replace a plan made with other settings.
     """
     workspace = common.open("plan")
-    from autoseg.reporting.plan_table import print_plan
+    from rich.console import Console
+
+    from autoseg.reporting.plan_table import plan_view
+    from autoseg.specs.fingerprint import Fingerprint
+    from autoseg.specs.splits import Splits
     from autoseg.stages import plan as stage
 
+    name = workspace.resolve_dataset(dataset)
     options = stage.Options(
-        workspace.resolve_dataset(dataset),
-        method=method,
-        configurations=configurations,
-        overrides=overrides,
-        replan=replan,
+        name, method=method, configurations=configurations or None, overrides=overrides, device=device, replan=replan
     )
     made = stage.run(options, workspace)
-    print_plan(made, *stage.context(made, workspace))
+    fingerprint = Fingerprint.load(workspace.fingerprint(name))
+    splits = Splits.load(workspace.splits(name, made.method))
+    Console().print(plan_view(made, fingerprint, splits))
     return DONE
 
 
@@ -150,7 +155,7 @@ def preprocess(
         workspace.resolve_dataset(dataset),
         method=_method_name(method, overrides),
         configurations=configurations,
-        workers=common.processes,
+        workers=common.workers,
     )
     return QUARANTINED if stage.run(options, workspace).quarantined else DONE
 

@@ -129,7 +129,7 @@ def plan_and_train(
         seed=seed,
         threads=threads,
         replan=replan,
-        workers=common.processes,
+        workers=common.workers,
     )
     outcome = pipeline.plan_and_train(options, workspace)
     logger.info("model: %s", outcome.model)
@@ -169,7 +169,7 @@ def demo(
         time_budget_s=parse_duration_s(time_budget),
         device=device,
         seed=seed,
-        workers=common.processes,
+        workers=common.workers,
     )
     command.run(options, workspace)
     return DONE

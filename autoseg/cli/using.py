@@ -72,7 +72,7 @@ def predict(
         step_size=step_size,
         overwrite=overwrite,
         save_probabilities=save_probabilities,
-        workers=common.processes,
+        workers=common.workers,
     )
     return QUARANTINED if stage.run(options, workspace).failed else DONE
 
@@ -115,7 +115,7 @@ def evaluate(
         protocol=protocol,
         tolerance_mm=tolerance,
         surface=not no_surface,
-        workers=common.processes,
+        workers=common.workers,
     )
     print_report(stage.run(options, workspace))
     return DONE

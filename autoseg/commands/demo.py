@@ -35,7 +35,7 @@ class Options:
         size: Edge of the in-plane matrix, voxels; None takes the phantom's own.
         device: Where to train.
         seed: Of data and training.
-        workers: Processes.
+        workers: Processes; None is as many as pay.
     """
 
     variant: str = "ct"
@@ -45,7 +45,7 @@ class Options:
     size: int | None = None
     device: str = "auto"
     seed: int = 0
-    workers: int = 1
+    workers: int | None = None
 
 
 def run(options: Options, workspace: Workspace) -> Report:

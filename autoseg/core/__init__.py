@@ -1,1 +1,1 @@
-"""Foundations without domain knowledge: errors, geometry, labels, registry, workspace, workers, atomic files (layer 0)."""
+"""Foundations without domain knowledge: errors, geometry, labels, registry, workspace, workers (layer 0)."""

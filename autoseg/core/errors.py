@@ -62,7 +62,7 @@ class SubmissionError(AutosegError):
     """A submission would be rejected by its challenge."""
 
 
-class Interrupted(AutosegError):
+class Interrupted(AutosegError):  # noqa: N818 - a state, not a mistake
     """The work was stopped by a signal after it had been saved; the same command goes on from there.
 
     Args:

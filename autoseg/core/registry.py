@@ -35,13 +35,16 @@ class Registry:
     def __init__(self, package: str, kind: str) -> None:
         self.package = package
         self.kind = kind
+        self._names: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
-        """Sorted component names; nothing is imported but the package itself.
+        """Sorted component names, looked up once; nothing is imported but the package itself.
 
         Raises:
             RegistryError: When two files claim the same name.
         """
+        if self._names:
+            return self._names
         folders = [Path(folder) for folder in importlib.import_module(self.package).__path__]
         files = [path.stem for folder in folders for path in folder.glob("*.py")]
         packages = [path.parent.name for folder in folders for path in folder.glob("*/__init__.py")]
@@ -49,7 +52,8 @@ class Registry:
         for name in found:
             if found.count(name) > 1:
                 raise RegistryError(f"two files in {self.package} define the {self.kind} '{name}'", "rename one")
-        return tuple(sorted(found))
+        self._names = tuple(sorted(found))
+        return self._names
 
     def load(self, name: str) -> ModuleType:
         """Import the component's module.

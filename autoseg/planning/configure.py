@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoseg.core.errors import SpecError
-from autoseg.networks import networks
+from autoseg.networks import cost
 from autoseg.networks._cost import Cost
 from autoseg.planning.budget import Budget, Fit, Measure, batch_for_elements, fit_elements
 from autoseg.planning.frame import numbers
 from autoseg.planning.speed import fit_speed
 from autoseg.planning.topology import Pooling, cut, features_per_stage, initial_patch, pool
+from autoseg.specs.document import Component
 from autoseg.specs.method import PlanChoices
 from autoseg.specs.plan import Decision, Topology
 
@@ -35,9 +36,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Patch, topology and batch of one configuration, with the reasons."""
+    """Patch, network, topology and batch of one configuration, with the reasons."""
 
     patch_size_voxels: tuple[int, ...]
+    network: Component
     topology: Topology
     batch_size: int
     decisions: tuple[Decision, ...]
@@ -96,7 +98,23 @@ def fit_configuration(
     if "batch_size" in overrides:
         batch, batch_reason = int(overrides["batch_size"][0]), "set by the method"
     batch_decision = Decision(topic=f"{name} batch size", value=str(batch), reason=batch_reason)
-    return Fitted(fit.pooling.patch_size_voxels, fit.topology, batch, _decisions(name, fit, start, batch_decision))
+    network = network_for(fit.pooling, rules)
+    decisions = _decisions(name, fit, start, batch_decision, network)
+    return Fitted(fit.pooling.patch_size_voxels, network, fit.topology, batch, decisions)
+
+
+def network_for(pooling: Pooling, rules: Rules) -> Component:
+    """The method's network; on a CPU that folds, around it the folding of the first pooling.
+
+    A patch with fewer than two poolings has nothing to spare and is not folded.
+    """
+    choices = rules.choices
+    if rules.budget.operations is None or not choices.cpu.fold or pooling.stages < 3:
+        return choices.network
+    inner = choices.network
+    return Component(
+        name="folded_unet", options={"fold": pooling.strides[1], "network": inner.name, "options": inner.options}
+    )
 
 
 def _measure(name: str, rules: Rules) -> Measure:
@@ -105,22 +123,23 @@ def _measure(name: str, rules: Rules) -> Measure:
     if rules.budget.operations is not None and choices.cpu.encoder_blocks is not None:
         blocks = choices.cpu.encoder_blocks
 
-    # Looked up once: a search over lower resolutions asks for a few hundred costs.
-    module = networks.load(choices.network.name)
-    options = networks.options(choices.network.name, choices.network.options)
-
     def measure(pooling: Pooling, base_features: int) -> tuple[Topology, Cost]:
+        network = network_for(pooling, rules)
+        # The folded grid is that of stage 1, whose strides are done by folding.
+        first = 1 if network.name == "folded_unet" else 0
+        stages = pooling.stages - first
         # A thinner network on a CPU is thinner throughout; the cap alone would leave most weights in the bottleneck.
         cap = choices.max_features[len(pooling.divisors) - 2] * base_features // choices.base_features
         topology = Topology(
-            features=_features(name, choices, features_per_stage(base_features, cap, pooling.stages)),
-            strides=pooling.strides,
-            kernels=pooling.kernels,
-            encoder_blocks=cut(blocks, pooling.stages),
-            decoder_blocks=(choices.decoder_blocks,) * (pooling.stages - 1),
+            features=_features(name, choices, features_per_stage(base_features, cap, stages)),
+            strides=((1,) * len(pooling.divisors), *pooling.strides[first + 1 :]),
+            kernels=pooling.kernels[first:],
+            encoder_blocks=cut(blocks, stages),
+            decoder_blocks=(choices.decoder_blocks,) * (stages - 1),
         )
-        price: Cost = module.cost(
-            options,
+        price = cost(
+            network.name,
+            network.options,
             topology=topology,
             patch_size_voxels=pooling.patch_size_voxels,
             channels=rules.channels,
@@ -137,8 +156,11 @@ def _fixed_patch(pooling: Pooling, measure: Measure, rules: Rules, dataset_voxel
     return Fit(pooling, topology, price, batch, "set by the method, padded to the strides", reason)
 
 
-def _decisions(name: str, fit: Fit, start: Sequence[float], batch: Decision) -> tuple[Decision, ...]:
+def _decisions(
+    name: str, fit: Fit, start: Sequence[float], batch: Decision, network: Component
+) -> tuple[Decision, ...]:
     features = "-".join(str(width) for width in fit.topology.features)
+    folded = f" on a grid folded {numbers(network.options['fold'])}" if network.name == "folded_unet" else ""
     return (
         Decision(
             topic=f"{name} patch size",
@@ -147,7 +169,7 @@ def _decisions(name: str, fit: Fit, start: Sequence[float], batch: Decision) -> 
         ),
         Decision(
             topic=f"{name} topology",
-            value=f"{fit.pooling.stages} stages {features}",
+            value=f"{len(fit.topology.features)} stages {features}{folded}",
             reason=f"halved while edges stay >= 4 and spacings within 2x: {numbers(fit.pooling.divisors)} in all; "
             f"{fit.cost.parameters / 1e6:.2f} million parameters",
         ),

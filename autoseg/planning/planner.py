@@ -62,7 +62,7 @@ class _Context:
             batch_size=fitted.batch_size,
             median_shape_voxels=(first, second, third),
             topology=fitted.topology,
-            network=self.rules.choices.network,
+            network=fitted.network,
             batch_dice=batch_dice,
         )
 
@@ -100,7 +100,13 @@ def make_plan(
     )
     budget = budget_for(choices, device)
     context = _Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
-    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
+    axes, mirroring = mirror_axes(
+        choices,
+        dataset.labels,
+        frame.orientations,
+        frame.transpose,
+        short_run=budget.operations is not None and choices.cpu.mirror_lateral_only,
+    )
     configurations, decisions = _plan_2d(context)
     if not frame.is_planar:
         in_3d, reasons = _plan_3d(context)

@@ -21,8 +21,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def digest(self) -> str:
-        """12 hexadecimal digits that change with any field."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()[:12]
+        """12 hexadecimal digits that change with any field, and with the order of mappings (that of labels counts)."""
+        text = json.dumps(self.model_dump(mode="json"), separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Component(Section):

@@ -80,11 +80,13 @@ def run(options: Options, workspace: Workspace) -> Path:
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
     train_cases, val_cases = _open(stored, fold.train), _open(stored, fold.val)
 
+    from autoseg.devices.memory import keep_freed_memory
     from autoseg.devices.precision import choose_precision
     from autoseg.devices.select import select_device
 
     device = select_device(options.device)
     _limit_threads(options.threads)
+    keep_freed_memory()
     precision = choose_precision(device, method.train.precision)
     draft = _draft(options, plan=plan, method=method, device=str(device), precision=precision)
     draft = draft.model_copy(update={"train_cases": fold.train, "val_cases": fold.val})

@@ -58,7 +58,7 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
     """Build network, optimiser, loss, loaders; equal recipes give equal initial weights."""
     configuration, train = recipe.configuration, recipe.train
     network = _network(recipe)
-    optimizer = build_optimizer(network, train.optimizer)
+    optimizer = build_optimizer(network, train.optimizer, precision=recipe.precision)
     average = WeightAverage(network) if train.optimizer.weight_average > 0 else None
     scaler = torch.amp.GradScaler(recipe.device.type) if recipe.precision == torch.float16 else None
     geometry = patch_geometry(configuration, recipe.mirror_axes)
@@ -97,6 +97,7 @@ def patch_geometry(configuration: Configuration, mirror_axes: tuple[int, ...]) -
     preprocessing = configuration.preprocessing
     return PatchGeometry(
         patch_size_voxels=configuration.patch_size_voxels,
+        channels=len(preprocessing.mask_normalization),
         mirror_axes=tuple(axis - shift for axis in mirror_axes if axis >= shift),
         masked_channels=tuple(index for index, masked in enumerate(preprocessing.mask_normalization) if masked),
     )
@@ -132,4 +133,5 @@ def _loader(recipe: Recipe, cases: Sequence[CaseReader], pipeline: Pipeline, pur
         batch_size=recipe.configuration.batch_size,
         source_size_voxels=source,
         seed=derive_seed(recipe.seed, purpose),
+        needed_box=pipeline.needed_box,
     )

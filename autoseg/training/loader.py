@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -86,6 +86,8 @@ class BatchLoader:
         batch_size: Patches per batch.
         source_size_voxels: (z, y, x), or (y, x) in 2D, of what is read.
         seed: Everything drawn derives from it.
+        needed_box: Augmentation seed -> (start, stop) per axis of the part of the source that will be used; the
+            rest is not read. None reads everything.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class BatchLoader:
         batch_size: int,
         source_size_voxels: Sequence[int],
         seed: int,
+        needed_box: Callable[[int], Sequence[tuple[int, int]]] | None = None,
     ) -> None:
+        self.needed_box = needed_box
         self.cases = tuple(cases)
         self.sampler = sampler
         self.batch_size = batch_size
@@ -134,12 +138,20 @@ class BatchLoader:
         rng = np.random.default_rng(derive_seed(self.seed, "place", number))
         is_foreground = self.sampler.is_foreground(position, batch_size=self.batch_size)
         corner = self.sampler.corner(rng, shape=case.shape, locations=case.locations if is_foreground else None)
-        start = [max(0, first) for first in corner]
-        stop = [min(size, first + width) for size, first, width in zip(case.shape, corner, self.source, strict=True)]
+        box = self._box(derive_seed(self.seed, "augment", number))
+        start = [max(0, low + first) for low, (first, _) in zip(corner, box, strict=True)]
+        stop = [min(size, low + last) for size, low, (_, last) in zip(case.shape, corner, box, strict=True)]
         if any(first >= last for first, last in zip(start, stop, strict=True)):
             return
         target = tuple(slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True))
         image[(slice(None), *target)], labels[target] = case.read_patch(start, stop)
+
+    def _box(self, seed: int) -> list[tuple[int, int]]:
+        """Part of the source that this sample uses, (z, y, x)."""
+        if self.needed_box is None:
+            return [(0, width) for width in self.source]
+        box = [(int(start), int(stop)) for start, stop in self.needed_box(seed)]
+        return [(0, 1), *box] if self.is_2d else box
 
     def stream(self, first: int) -> Iterator[Batch]:
         """Batches `first`, `first` + 1, ... without end; the next is read while the current is used."""

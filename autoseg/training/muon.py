@@ -26,6 +26,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: Decoupled decay of the matrices, times the learning rate.
         betas: Of Adam.
         adam_share: Adam's learning rate as a share of `lr`.
+        dtype: Type to orthogonalise in; bfloat16 is exact enough and faster where the device computes it.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.99),
         adam_share: float = 0.15,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         every = list(parameters)
         matrices = [weight for weight in every if is_matrix(weight)]
@@ -44,6 +46,7 @@ class Muon(torch.optim.Optimizer):
         shared = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "betas": betas}
         groups = [{"params": matrices, "matrix": True}, {"params": rest, "matrix": False, "share": adam_share}]
         super().__init__(groups, {**shared, "share": 1.0})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
@@ -63,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         direction = gradient.lerp(momentum, group["momentum"]).flatten(1)
         rows, columns = direction.shape
         weight.mul_(1 - group["lr"] * group["weight_decay"])
-        update = orthogonalize(direction).view_as(weight)
+        update = orthogonalize(direction, self.dtype).view_as(weight)
         weight.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
     def _advance_rest(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
@@ -84,19 +87,20 @@ def is_matrix(weight: Tensor) -> bool:
     return weight.ndim > 1 and min(weight.shape[:2]) >= 8
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Nearest matrix with equal singular values, approximately: they end between 0.7 and 1.2.
 
     Args:
         matrix: (rows, columns).
+        dtype: Type to compute in.
     """
     a, b, c = COEFFICIENTS
-    x = matrix.float()
+    x = matrix / (matrix.norm() + 1e-7)
     is_tall = x.shape[0] > x.shape[1]
     if is_tall:
         x = x.T
-    x = x / (x.norm() + 1e-7)
+    x = x.to(dtype)
     for _ in range(STEPS):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.T if is_tall else x).to(matrix.dtype)

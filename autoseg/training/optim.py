@@ -11,7 +11,9 @@ from autoseg.specs.method import OptimizerChoice
 from autoseg.training.muon import Muon
 
 
-def build_optimizer(network: nn.Module, choice: OptimizerChoice) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: nn.Module, choice: OptimizerChoice, *, precision: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
     """Optimiser over all parameters; its learning rate is set before every update.
 
     SGD decays every parameter, as nnU-Net v2 does. AdamW spares norms and biases: decaying a scale towards zero
@@ -33,6 +35,7 @@ def build_optimizer(network: nn.Module, choice: OptimizerChoice) -> torch.optim.
             momentum=choice.momentum,
             weight_decay=choice.weight_decay,
             betas=choice.betas,
+            dtype=torch.bfloat16 if precision == torch.bfloat16 else torch.float32,
         )
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     spared = [parameter for parameter in network.parameters() if parameter.ndim <= 1]

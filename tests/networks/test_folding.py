@@ -6,7 +6,9 @@ import torch
 from autoseg.networks._blocks.folding import fold, unfold
 
 
-@pytest.mark.parametrize(("shape", "steps"), [((2, 3, 4, 6, 8), (2, 2, 2)), ((1, 2, 5, 4, 6), (1, 2, 3)), ((2, 1, 4, 6), (2, 2))])
+@pytest.mark.parametrize(
+    ("shape", "steps"), [((2, 3, 4, 6, 8), (2, 2, 2)), ((1, 2, 5, 4, 6), (1, 2, 3)), ((2, 1, 4, 6), (2, 2))]
+)
 def test_unfold_undoes_fold(shape, steps):
     x = torch.arange(float(torch.tensor(shape).prod())).reshape(shape)
     folded = fold(x, steps)

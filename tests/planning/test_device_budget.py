@@ -101,8 +101,11 @@ def test_hippocampus_on_a_laptop(
     plan = make_plan(make_dataset(), make_fingerprint(cases=200), load_method("autoseg"), device=LAPTOP)
     found = plan.configuration("3d_fullres")
     assert found.patch_size_voxels == (40, 56, 40)
-    assert found.topology.features[0] == 16
-    assert 4 <= found.batch_size <= 8
+    assert (found.network.name, found.network.options["fold"]) == ("folded_unet", (2, 2, 2))
+    assert found.topology.features == (32, 64, 128)
+    assert found.topology.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2))
+    assert found.batch_size == 2
+    assert plan.mirror_axes == (2,)
     (decision,) = (one for one in plan.decisions if one.topic == "budget")
     assert decision.value == "0.5 s per step"
     assert "made up" in decision.reason
