@@ -15,7 +15,8 @@ def chunks_and_blocks(shape: Sequence[int], patch_size_voxels: Sequence[int], *,
     """Chunk and block shapes of a (C, Z, Y, X) array; the channel axis is never joined.
 
     Reading a box decompresses every block it touches, so blocks keep the patch's proportions and small volumes are
-    one block. Chunks are whole multiples of blocks, at most a patch, since blosc2 stores chunks padded to blocks.
+    one block. Chunks are whole multiples of blocks, since blosc2 stores chunks padded to blocks: at most a patch, or
+    for planar patches a stack of planes.
 
     Args:
         shape: (C, Z, Y, X).
@@ -36,6 +37,9 @@ def chunks_and_blocks(shape: Sequence[int], patch_size_voxels: Sequence[int], *,
     while math.prod(chunk) * itemsize > _CHUNK_BYTES:
         longest = max(range(3), key=lambda axis: chunk[axis] / block[axis])
         chunk[longest] = math.ceil(chunk[longest] / block[longest] / 2) * block[longest]
+    if len(patch_size_voxels) == 2:
+        # A plane is still read alone, being blocks of its own, but writing a chunk per plane takes 10 times as long.
+        chunk[0] = max(1, min(size[0], _CHUNK_BYTES // (math.prod(chunk[1:]) * itemsize)))
     return _cut(chunk), _cut(block)
 
 

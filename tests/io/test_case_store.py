@@ -203,4 +203,4 @@ def test_chunks_are_bounded(shape: tuple[int, int, int, int], patch: list[int], 
 
 def test_planar_patches_get_planar_blocks() -> None:
     # Halving the longest axis must not stall on the axis of one slice.
-    assert chunks_and_blocks((1, 90, 512, 512), (300, 300), itemsize=4) == ((1, 1, 300, 300), (1, 1, 75, 150))
+    assert chunks_and_blocks((1, 90, 512, 512), (300, 300), itemsize=4) == ((1, 11, 300, 300), (1, 1, 75, 150))
