@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,14 +10,13 @@ import numpy.typing as npt
 
 Labels = npt.NDArray[np.signedinteger]
 Indices = npt.NDArray[np.intp]
+Weights = npt.NDArray[np.float64]
 
 # Output voxels per slab: bounds the memory of the corners and votes at label boundaries.
 _SLAB_VOXELS = 2_000_000
 
 
-def interpolate_labels(
-    labels: Labels, matrices: Sequence[npt.NDArray[np.float64]], nearest: Sequence[Indices]
-) -> Labels:
+def interpolate_labels(labels: Labels, matrices: Sequence[Weights], nearest: Sequence[Indices]) -> Labels:
     """The label with the largest linearly interpolated indicator at every output voxel.
 
     An output voxel depends on the 8 corners around it. Where all agree there is nothing to compute; elsewhere, a few
@@ -44,7 +44,7 @@ def interpolate_labels(
     return result
 
 
-def _taps(matrix: npt.NDArray[np.float64]) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
+def _taps(matrix: Weights) -> tuple[Indices, Indices, Weights]:
     """First and last used column of each row, and the weights (2, size_out) of both."""
     used = matrix != 0
     lower = used.argmax(axis=1)
@@ -71,7 +71,7 @@ def _vote(
     *,
     low: Sequence[Indices],
     high: Sequence[Indices],
-    share: Sequence[npt.NDArray[np.float64]],
+    share: Sequence[Weights],
     nearest: Sequence[Indices],
 ) -> Labels:
     """Labels at the voxels `where` by the corners' weighted votes."""
@@ -81,6 +81,25 @@ def _vote(
     # Products and sums in scipy's order, so that what is an exact tie there is one here.
     weights = [share[0][z][where[0]] * share[1][y][where[1]] * share[2][x][where[2]] for z, y, x in corners]
     closest = labels[nearest[0][where[0]], nearest[1][where[1]], nearest[2][where[2]]]
+    smallest, largest = functools.reduce(np.minimum, values), functools.reduce(np.maximum, values)
+    winner = _better_of_two(smallest, largest, closest, values, weights)
+    # At most voxels of a boundary just two labels meet; elsewhere every corner is a candidate.
+    several = np.flatnonzero(functools.reduce(np.logical_or, [(v != smallest) & (v != largest) for v in values]))
+    if several.size:
+        winner[several] = _best_of_all(
+            closest[several], [value[several] for value in values], [weight[several] for weight in weights]
+        )
+    return winner
+
+
+def _better_of_two(
+    smaller: Labels, larger: Labels, closest: Labels, values: Sequence[Labels], weights: Sequence[Weights]
+) -> Labels:
+    first, second = _votes_for(smaller, values, weights), _votes_for(larger, values, weights)
+    return np.where(first == second, closest, np.where(first > second, smaller, larger))
+
+
+def _best_of_all(closest: Labels, values: Sequence[Labels], weights: Sequence[Weights]) -> Labels:
     winner, best = closest, _votes_for(closest, values, weights)
     settled_by_nearest = np.ones(winner.shape, bool)
     for value in values:
@@ -93,10 +112,8 @@ def _vote(
     return winner
 
 
-def _votes_for(
-    value: Labels, values: Sequence[Labels], weights: Sequence[npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
+def _votes_for(value: Labels, values: Sequence[Labels], weights: Sequence[Weights]) -> Weights:
     total = np.zeros(value.shape)
     for other, weight in zip(values, weights, strict=True):
-        total += np.where(other == value, weight, 0.0)
+        total += weight * (other == value)
     return total
