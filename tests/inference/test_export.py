@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from autoseg.core.errors import GeometryError
+from autoseg.core.errors import BudgetError, GeometryError
 from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.imageops.orient import undo_orient
@@ -151,3 +151,9 @@ def test_members_of_other_crops_are_refused() -> None:
     members = [MemberLogits(smooth_logits(4), case, Resampling()) for case in (record(), other)]
     with pytest.raises(GeometryError, match="members of case differ in crop_start_voxels, crop_stop_voxels"):
         merged_labels_on_native_grid(members, CLASSES)
+
+
+def test_labels_that_do_not_fit_are_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.inference.export.available_memory_bytes", lambda: 1000)
+    with pytest.raises(BudgetError, match="the labels of case need 0 MiB, 0 MiB are free: close other programs"):
+        labels_on_native_grid(smooth_logits(4), record(), CLASSES, Resampling())

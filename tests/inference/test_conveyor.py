@@ -1,0 +1,79 @@
+"""Cases in order, bad ones named, and trouble that is no case's fault stops everything."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from autoseg.core.errors import AutosegError, DatasetError
+from autoseg.inference.conveyor import run_conveyor
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+@pytest.mark.parametrize("stage", ["prepare", "compute", "finish"])
+def test_a_bad_case_is_named_and_the_rest_goes_on(stage: str, ahead: int) -> None:
+    done: list[int] = []
+
+    def step(name: str, value: int) -> int:
+        if name == stage and value == 2:
+            raise DatasetError("bad", case_id="2")
+        return value
+
+    finished = list(
+        run_conveyor(
+            range(6),
+            prepare=lambda item: step("prepare", item),
+            compute=lambda value: step("compute", value),
+            finish=lambda item, value: done.append(step("finish", value)),
+            ahead=ahead,
+        )
+    )
+    assert [each.item for each in finished] == list(range(6))
+    assert [each.item for each in finished if each.error] == [2]
+    assert sorted(done) == [0, 1, 3, 4, 5]
+
+
+def test_a_full_disk_stops_everything() -> None:
+    def full(item: int, value: int) -> None:
+        raise AutosegError("cannot write", "free some space")
+
+    with pytest.raises(AutosegError, match="cannot write: free some space"):
+        list(run_conveyor(range(50), prepare=abs, compute=abs, finish=full))
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(run_conveyor([0], prepare=lambda item: 1 // item, compute=abs, finish=lambda item, value: None))
+
+
+def test_the_next_case_is_read_while_one_computes() -> None:
+    second_was_read = threading.Event()
+
+    def prepare(item: int) -> int:
+        if item == 1:
+            second_was_read.set()
+        return item
+
+    def compute(value: int) -> int:
+        assert second_was_read.wait(timeout=10)
+        return value
+
+    assert len(list(run_conveyor(range(2), prepare=prepare, compute=compute, finish=lambda item, value: None))) == 2
+
+
+def test_few_cases_are_read_ahead() -> None:
+    read: list[int] = []
+    computed: list[int] = []
+
+    def compute(value: int) -> int:
+        computed.append(value)
+        assert len(read) <= len(computed) + 2
+        return value
+
+    def prepare(item: int) -> int:
+        read.append(item)
+        return item
+
+    list(run_conveyor(range(20), prepare=prepare, compute=compute, finish=lambda item, value: None, ahead=2))
+    assert read == list(range(20))
