@@ -143,6 +143,7 @@ def demo(
     cases: int = 24,
     test_cases: int = 6,
     time_budget: str = "2m",
+    size: str | None = None,
     device: str = "auto",
     seed: int = 0,
     common: Common = COMMON,
@@ -154,6 +155,7 @@ def demo(
         cases: Training cases.
         test_cases: Cases that are only predicted.
         time_budget: Training time.
+        size: Typical voxels of a scan, e.g. 32x48x48 [default: 64x96x96, brain 64x96x80].
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Of data and training.
     """
@@ -167,6 +169,7 @@ def demo(
         cases=cases,
         test_cases=test_cases,
         time_budget_s=parse_duration_s(time_budget),
+        size=size,
         device=device,
         seed=seed,
         workers=common.workers,

@@ -1,4 +1,4 @@
-"""Commands that use a model and judge it: predict, evaluate."""
+"""Commands that use a model and judge it: predict, evaluate; and info."""
 
 from __future__ import annotations
 
@@ -118,4 +118,19 @@ def evaluate(
         workers=common.workers,
     )
     print_report(stage.run(options, workspace))
+    return DONE
+
+
+@app.command
+def info(*, datasets: Flag = False, device: str = "auto", common: Common = COMMON) -> int:
+    """Show versions, device, memory, methods, and what the workspace holds.
+
+    Args:
+        datasets: List the converters and what they need.
+        device: Device to describe: auto, cpu, cuda or cuda:1.
+    """
+    workspace = common.open("info")
+    from autoseg.commands import info as command
+
+    command.run(command.Options(datasets=datasets, device=device), workspace)
     return DONE

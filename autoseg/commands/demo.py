@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from autoseg import pipeline
 from autoseg.core.workspace import Workspace
 from autoseg.imageops.orient import canonical_orientation, orient, orient_geometry
 from autoseg.io.images import read_image, read_label
 from autoseg.io.raw import RawDataset
-from autoseg.reporting.overview import Sample, draw_overview
-from autoseg.reporting.tables import print_report
-from autoseg.specs.report import Report
+from autoseg.metrics.aggregate import MEAN
+from autoseg.reporting.overview import CT_WINDOW_HU, Sample, draw_overview
+from autoseg.specs.report import CaseScores, Report, Score, Summary
 
 logger = logging.getLogger(__name__)
 DATASET_ID = 900
-SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Options:
         cases: Training cases.
         test_cases: Cases that are only predicted.
         time_budget_s: Training time.
-        size: Edge of the in-plane matrix, voxels; None takes the phantom's own.
+        size: Typical voxels of a scan as `64x96x96`; None takes the phantom's own.
         device: Where to train.
         seed: Of data and training.
         workers: Processes; None is as many as pay.
@@ -42,7 +44,7 @@ class Options:
     cases: int = 24
     test_cases: int = 6
     time_budget_s: float = 120.0
-    size: int | None = None
+    size: str | None = None
     device: str = "auto"
     seed: int = 0
     workers: int | None = None
@@ -50,80 +52,145 @@ class Options:
 
 def run(options: Options, workspace: Workspace) -> Report:
     """Run every stage that a user would, and leave `demo.png` and `report.json` in the workspace."""
-    from autoseg.stages import convert, evaluate, predict
-
     started = time.monotonic()
-    extra = () if options.size is None else (("size", options.size),)
-    folder = convert.run(
-        convert.Options(
-            "phantom",
-            id=DATASET_ID + (options.variant != "ct"),
-            options=(
-                ("variant", options.variant),
-                ("cases", options.cases),
-                ("test_cases", options.test_cases),
-                ("seed", options.seed),
-                *extra,
-            ),
-            workers=options.workers,
-        ),
-        workspace,
-    )
-    outcome = pipeline.plan_and_train(
-        pipeline.Options(
-            folder.name,
-            configurations=("3d_fullres",),
-            folds=("0",),
-            time_budget_s=options.time_budget_s,
-            device=options.device,
-            seed=options.seed,
-            workers=options.workers,
-        ),
-        workspace,
-    )
+    with _step("1/4 making scans"):
+        folder = _make_scans(options, workspace)
+    with _step(f"2/4 learning from them, {options.time_budget_s:.0f} s of training"):
+        model = _learn(options, folder, workspace)
     masks = workspace.root / "predictions" / folder.name
-    predict.run(
-        predict.Options(
-            input=folder / "imagesTs", output=masks, model=outcome.model, device=options.device, workers=options.workers
-        ),
-        workspace,
-    )
-    report = evaluate.run(
-        evaluate.Options(
-            predictions=masks,
-            references=folder / "labelsTs",
-            output=workspace.root / "report.json",
-            dataset=folder.name,
-            workers=options.workers,
-        ),
-        workspace,
-    )
+    with _step("3/4 segmenting scans that were not learned from"):
+        _segment(options, folder, masks, model, workspace)
     picture = workspace.root / "demo.png"
-    _draw(report, masks, folder, picture)
-    print_report(report)
-    logger.info("picture: %s", picture)
-    logger.info("model:   %s", outcome.model)
-    logger.info("done in %.0f s", time.monotonic() - started)
+    with _step("4/4 comparing with the truth"):
+        report = _score(options, folder, masks, workspace)
+        _draw(report, masks, folder, picture)
+    Console().print("\n" + score_table(report), markup=False, highlight=False)
+    for name, path in (("picture", picture), ("scores", workspace.root / "report.json"), ("model", model)):
+        logger.info("%-8s %s", name, path)
+    logger.info("done in %.0f s. Your own data: see README.md", time.monotonic() - started)
     return report
+
+
+def score_table(report: Report) -> str:
+    """Mean Dice and HD95 per region over the cases, as aligned plain text."""
+    rows = [("unseen scans", "Dice", "95 % interval", "HD95", "cases")]
+    for region, metrics in report.summary.items():
+        dice, distance = metrics["dice"], metrics.get("hd95_mm")
+        if region != MEAN:
+            cases = f"{dice.cases} of {len(report.cases)}"
+            rows.append((region, _mean(dice, ".3f"), _interval(dice), _mean(distance, ".1f", " mm"), cases))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "-" * max(map(len, lines)))
+    counts = [metrics["dice"].cases for region, metrics in report.summary.items() if region != MEAN]
+    if any(count < len(report.cases) for count in counts):
+        lines.append("(a scan without a region, and none predicted, has no Dice for it)")
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    logger.info("%s", title)
+    started = time.monotonic()
+    yield
+    logger.info("%s took %.0f s", title.partition(" ")[0], time.monotonic() - started)
+
+
+def _make_scans(options: Options, workspace: Workspace) -> Path:
+    from autoseg.stages import convert
+
+    values = {
+        "variant": options.variant,
+        "cases": options.cases,
+        "test_cases": options.test_cases,
+        "seed": options.seed,
+        "size": options.size,
+    }
+    given = tuple((key, value) for key, value in values.items() if value is not None)
+    number = DATASET_ID + (options.variant != "ct")
+    return convert.run(convert.Options("phantom", id=number, options=given, workers=options.workers), workspace)
+
+
+def _learn(options: Options, folder: Path, workspace: Workspace) -> Path:
+    chosen = pipeline.Options(
+        folder.name,
+        configurations=("3d_fullres",),
+        folds=("0",),
+        time_budget_s=options.time_budget_s,
+        device=options.device,
+        seed=options.seed,
+        workers=options.workers,
+    )
+    return pipeline.plan_and_train(chosen, workspace).model
+
+
+def _segment(options: Options, folder: Path, masks: Path, model: Path, workspace: Workspace) -> None:
+    from autoseg.stages import predict
+
+    images = folder / "imagesTs"
+    # A model trained anew makes other masks; keeping those of an earlier demo would be refused.
+    chosen = predict.Options(input=images, output=masks, model=model, device=options.device, overwrite=True)
+    predict.run(chosen, workspace)
+
+
+def _score(options: Options, folder: Path, masks: Path, workspace: Workspace) -> Report:
+    from autoseg.stages import evaluate
+
+    chosen = evaluate.Options(
+        predictions=masks,
+        references=folder / "labelsTs",
+        output=workspace.root / "report.json",
+        dataset=folder.name,
+        workers=options.workers,
+    )
+    return evaluate.run(chosen, workspace)
 
 
 def _draw(report: Report, masks: Path, folder: Path, picture: Path) -> None:
     raw = RawDataset.open(folder)
-    samples = []
-    for scores in report.cases[:SHOWN]:
-        dice = [
-            f"{name} {metrics['dice'].value:.2f}"
-            for name, metrics in scores.regions.items()
-            if metrics["dice"].value is not None
-        ]
-        image = read_image(next((folder / "imagesTs").glob(f"{scores.id}_0000.*")))
-        axes, flips = canonical_orientation(image.geometry)
-        prediction, _ = read_label(next(masks.glob(f"{scores.id}.*")))
-        reference, _ = read_label(next((folder / "labelsTs").glob(f"{scores.id}.*")))
-        turned = [np.asarray(orient(array, axes, flips)) for array in (image.array[0], reference, prediction)]
-        spacing = orient_geometry(image.geometry, axes, flips).spacing_mm
-        samples.append(Sample(f"{scores.id}\nDice {', '.join(dice)}", turned[0], turned[1], turned[2], spacing))
+    window = CT_WINDOW_HU if raw.spec.channels()[0] == "CT" else None
+    samples = [_sample(title, scores, masks, folder, window) for title, scores in _best_median_worst(report)]
     names = {
         value: name for name, group in zip(raw.labels.names, raw.labels.values, strict=True) for value in group[:1]
     }
-    draw_overview(samples, picture, labels=names, title="Cases the network has never seen")
+    draw_overview(samples, picture, labels=names, title="Scans the network has not seen")
+
+
+def _best_median_worst(report: Report) -> Sequence[tuple[str, CaseScores]]:
+    """Cases by their mean Dice: neither the nice ones alone nor the bad."""
+    ordered = sorted(report.cases, key=_mean_dice, reverse=True)
+    if len(ordered) < 3:
+        return [(scores.id, scores) for scores in ordered]
+    places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
+    return [(f"{word}: {ordered[place].id}", ordered[place]) for word, place in places.items()]
+
+
+def _mean_dice(scores: CaseScores) -> float:
+    values = [value for metrics in scores.regions.values() if (value := _dice(metrics)) is not None]
+    return sum(values) / len(values) if values else 0.0
+
+
+def _sample(
+    title: str, scores: CaseScores, masks: Path, folder: Path, window: tuple[float, float] | None
+) -> Sample:
+    image = read_image(next((folder / "imagesTs").glob(f"{scores.id}_0000.*")))
+    axes, flips = canonical_orientation(image.geometry)
+    prediction, _ = read_label(next(masks.glob(f"{scores.id}.*")))
+    reference, _ = read_label(next((folder / "labelsTs").glob(f"{scores.id}.*")))
+    turned = [np.asarray(orient(array, axes, flips)) for array in (image.array[0], reference, prediction)]
+    spacing = orient_geometry(image.geometry, axes, flips).spacing_mm
+    dice = {name: _dice(metrics) for name, metrics in scores.regions.items()}
+    lines = tuple(f"{name}: {'none here' if value is None else f'Dice {value:.2f}'}" for name, value in dice.items())
+    return Sample(title, lines, turned[0], turned[1], turned[2], spacing, window)
+
+
+def _dice(metrics: dict[str, Score]) -> float | None:
+    return metrics["dice"].value
+
+
+def _mean(summary: Summary | None, form: str, unit: str = "") -> str:
+    return "-" if summary is None or summary.mean is None else f"{summary.mean:{form}}{unit}"
+
+
+def _interval(summary: Summary) -> str:
+    return "-" if summary.ci95 is None else f"{summary.ci95[0]:.3f} to {summary.ci95[1]:.3f}"

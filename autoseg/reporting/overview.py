@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ import numpy.typing as npt
 
 from autoseg.core.atomic import write_bytes
 
-COLOURS = ("#e6550d", "#3182bd", "#31a354", "#756bb1", "#d6bf27", "#17becf", "#e377c2", "#8c564b")
-"""Per label, repeated when there are more."""
+COLOURS = ("#f2b134", "#e5383b", "#2a9df4", "#43aa8b", "#b07aa1", "#17becf", "#e377c2", "#9c755f")
+"""Per label, repeated when there are more; chosen to stand out on grey, neighbours apart for the colour-blind too."""
+CT_WINDOW_HU = (-110.0, 230.0)
+"""Soft tissue, as abdominal scans are read."""
+ROW_INCHES, WIDTH_INCHES = 2.75, 10.0
+MARGIN_VOXELS = 3
 
 
 @dataclass(frozen=True)
@@ -22,55 +26,112 @@ class Sample:
     """One row of the picture.
 
     Attributes:
-        title: Case and score.
+        title: Case.
+        scores: One line per region.
         image: (Z, Y, X) of one channel.
         reference: (Z, Y, X) labels.
         prediction: (Z, Y, X) labels.
         spacing_mm: (z, y, x).
+        window: Grey values drawn black and white; None takes them from the slice.
     """
 
     title: str
+    scores: tuple[str, ...]
     image: npt.NDArray[Any]
     reference: npt.NDArray[np.integer[Any]]
     prediction: npt.NDArray[np.integer[Any]]
     spacing_mm: tuple[float, float, float]
+    window: tuple[float, float] | None = None
 
 
-def draw_overview(samples: Sequence[Sample], picture: Path, *, labels: dict[int, str], title: str) -> None:
-    """Draw image, reference and prediction of the slice with the most foreground of each sample."""
+def draw_overview(samples: Sequence[Sample], picture: Path, *, labels: Mapping[int, str], title: str) -> None:
+    """Draw image, reference and prediction of the most telling slice of each sample.
+
+    Args:
+        samples: Rows, from top to bottom.
+        picture: PNG to write.
+        labels: Value -> name of what is coloured.
+        title: Heading.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(9.6, 3.1 * len(samples) + 0.9), layout="constrained", facecolor="white")
+    height = ROW_INCHES * len(samples) + 1.0
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(samples), 3, squeeze=False)
     for row, sample in zip(grid, samples, strict=True):
         _draw_row(row, sample)
     for axes, name in zip(grid[0], ("image", "reference", "prediction"), strict=True):
-        axes.set_title(f"{name}\n{axes.get_title()}" if axes.get_title() else name, fontsize=10)
+        axes.set_title(name, fontsize=11)
     handles = [Patch(color=_colour(value), label=name) for value, name in labels.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
-    figure.suptitle(title, fontsize=12)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=10)
+    figure.suptitle(title, fontsize=13)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_bytes(picture, buffer.getvalue())
 
 
+def telling_slice(reference: npt.NDArray[np.integer[Any]], prediction: npt.NDArray[np.integer[Any]]) -> int:
+    """Slice that shows most: each label counts by the share of its voxels that lies there.
+
+    A count of voxels would show the largest organ alone; shares let a small tumour weigh as much.
+
+    Args:
+        reference: (Z, Y, X) labels.
+        prediction: (Z, Y, X) labels.
+    """
+    weight = np.zeros(len(reference))
+    for array, importance in ((reference, 2.0), (prediction, 1.0)):
+        for value in np.unique(array[array > 0]):
+            voxels = (array == value).sum(axis=(1, 2))
+            weight += importance * voxels / voxels.sum()
+    return int(np.argmax(weight))
+
+
 def _draw_row(row: Sequence[Any], sample: Sample) -> None:
-    index = int(np.argmax((sample.reference > 0).sum(axis=(1, 2)) + (sample.prediction > 0).sum(axis=(1, 2))))
-    low, high = np.percentile(sample.image[index], (1, 99.5))
+    index = telling_slice(sample.reference, sample.prediction)
+    image = sample.image[index]
+    low, high = sample.window or _window(image)
+    visible = _box(image > low + 0.1 * (high - low))
     aspect = sample.spacing_mm[1] / sample.spacing_mm[2]
     for axes, labels in zip(row, (None, sample.reference[index], sample.prediction[index]), strict=True):
-        axes.imshow(sample.image[index], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
-        for value in np.unique(labels)[0:] if labels is not None else ():
-            if value > 0:
-                mask = np.asarray(labels == value, float)
-                axes.contourf(mask, levels=(0.5, 1.5), colors=[_colour(int(value))], alpha=0.35)
-                axes.contour(mask, levels=(0.5,), colors=[_colour(int(value))], linewidths=1.2)
+        axes.set_facecolor("black")
+        axes.imshow(image[visible], cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
+        if labels is not None:
+            _draw_labels(axes, labels[visible])
         axes.set_xticks([])
         axes.set_yticks([])
-    row[0].set_ylabel(sample.title, fontsize=9)
+    row[0].set_ylabel(sample.title, fontsize=10)
+    style = {"color": "white", "fontsize": 9, "va": "bottom", "ha": "left"}
+    row[2].text(0.02, 0.02, "\n".join(sample.scores), transform=row[2].transAxes, **style)
+
+
+def _draw_labels(axes: Any, labels: npt.NDArray[np.integer[Any]]) -> None:
+    for value in np.unique(labels[labels > 0]):
+        mask = np.pad(np.asarray(labels == value, float), 1)
+        grid = [np.arange(-1, size + 1) for size in labels.shape]
+        colour = [_colour(int(value))]
+        axes.contourf(grid[1], grid[0], mask, levels=(0.5, 1.5), colors=colour, alpha=0.3)
+        axes.contour(grid[1], grid[0], mask, levels=(0.5,), colors=colour, linewidths=1.4)
+    axes.set_xlim(-0.5, labels.shape[1] - 0.5)
+    axes.set_ylim(labels.shape[0] - 0.5, -0.5)
+
+
+def _window(image: npt.NDArray[Any]) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(image, (1, 99.5)))
+    return low, max(high, low + 1e-6)
+
+
+def _box(visible: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns that hold something to see, with a margin."""
+    spans = []
+    for axis in (1, 0):
+        places = np.flatnonzero(visible.any(axis=axis))
+        first, last = (places[0], places[-1]) if len(places) else (0, visible.shape[1 - axis] - 1)
+        spans.append(slice(max(0, int(first) - MARGIN_VOXELS), int(last) + MARGIN_VOXELS + 1))
+    return spans[0], spans[1]
 
 
 def _colour(value: int) -> str:

@@ -54,6 +54,7 @@ class TrainingView:
         self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
         self._task: Any = None
         self._first: tuple[int, float] | None = None
+        self._silent: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -87,8 +88,10 @@ class TrainingView:
             seconds,
             _clock(self._remaining),
         )
-        for name in log.silent:
+        # Told when it begins, not at every epoch that it lasts.
+        for name in sorted(set(log.silent) - self._silent):
             logger.warning("'%s' has not been found in any validation patch for several epochs", name)
+        self._silent = frozenset(log.silent)
 
     def _estimate(self, update: int, total: int) -> float:
         first, started = self._first or (update, time.monotonic())
