@@ -104,7 +104,8 @@ def _parse(start: bytes) -> Header:
     kind: Any = nibabel.Nifti2Header if _NIFTI2_SIZE in sizes else nibabel.Nifti1Header
     if 348 not in sizes and _NIFTI2_SIZE not in sizes:
         raise ValueError("it has no NIfTI header")
-    header = kind.from_fileobj(io.BytesIO(start), check=False)
+    # Extensions may reach beyond the start; they say nothing about the grid and are left out.
+    header = kind.from_fileobj(io.BytesIO(start[: kind.sizeof_hdr] + bytes(4)), check=False)
     if int(header["dim"][0]) not in range(1, 8):
         raise ValueError(f"its header claims {int(header['dim'][0])} dimensions")
     return header

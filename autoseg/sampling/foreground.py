@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from autoseg.core.seeds import derive_seed
+from autoseg.io.case_store import ANNOTATED
 
 Corner = tuple[int, int, int]
 
@@ -56,7 +57,8 @@ class ForegroundSampler:
         rng: np.random.Generator,
         *,
         shape: Sequence[int],
-        locations: Mapping[str, npt.NDArray[np.integer]] | None,
+        locations: Mapping[str, npt.NDArray[np.integer]],
+        is_foreground: bool,
     ) -> Corner:
         """First voxel of the source patch; it may lie outside of the volume.
 
@@ -66,13 +68,17 @@ class ForegroundSampler:
         Args:
             rng: Generator of this patch.
             shape: (z, y, x) of the case.
-            locations: Voxels per class to centre on; None or empty draws uniformly.
+            locations: Voxels per class to centre on, and any annotated voxels where some are not.
+            is_foreground: Centre on a class; otherwise on an annotated voxel, or anywhere where all are.
         """
         lower, upper = self._limits(np.asarray(shape))
-        present = [name for name in sorted(locations) if len(locations[name])] if locations else []
-        if not present or locations is None:
+        classes = [name for name in sorted(locations) if name != ANNOTATED and len(locations[name])]
+        if is_foreground and classes:
+            voxels = locations[classes[rng.integers(len(classes))]]
+        elif len(locations.get(ANNOTATED, ())):
+            voxels = locations[ANNOTATED]
+        else:
             return _corner(rng.integers(lower, upper + 1))
-        voxels = locations[present[rng.integers(len(present))]]
         centre = voxels[rng.integers(len(voxels))]
         return _corner(np.clip(centre - self.source // 2, lower, upper))
 

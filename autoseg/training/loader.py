@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autoseg.core.errors import DatasetError
 from autoseg.core.seeds import derive_seed
 
 Corner = tuple[int, int, int]
@@ -37,8 +38,8 @@ class CaseReader(Protocol):
 
     def read_patch(
         self, start: Sequence[int], stop: Sequence[int]
-    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]:
-        """Image (C, z, y, x) and labels (z, y, x) of a box inside of the volume."""
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer] | None]:
+        """Image (C, z, y, x) and labels (z, y, x) of a box inside of the volume; None without labels."""
 
 
 class Sampler(Protocol):
@@ -55,7 +56,8 @@ class Sampler(Protocol):
         rng: np.random.Generator,
         *,
         shape: Sequence[int],
-        locations: Mapping[str, npt.NDArray[np.integer]] | None,
+        locations: Mapping[str, npt.NDArray[np.integer]],
+        is_foreground: bool,
     ) -> Corner:
         """First voxel of the patch."""
 
@@ -137,14 +139,17 @@ class BatchLoader:
     ) -> None:
         rng = np.random.default_rng(derive_seed(self.seed, "place", number))
         is_foreground = self.sampler.is_foreground(position, batch_size=self.batch_size)
-        corner = self.sampler.corner(rng, shape=case.shape, locations=case.locations if is_foreground else None)
+        corner = self.sampler.corner(rng, shape=case.shape, locations=case.locations, is_foreground=is_foreground)
         box = self._box(derive_seed(self.seed, "augment", number))
         start = [max(0, low + first) for low, (first, _) in zip(corner, box, strict=True)]
         stop = [min(size, low + last) for size, low, (_, last) in zip(case.shape, corner, box, strict=True)]
         if any(first >= last for first, last in zip(start, stop, strict=True)):
             return
         target = tuple(slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True))
-        image[(slice(None), *target)], labels[target] = case.read_patch(start, stop)
+        patch, known = case.read_patch(start, stop)
+        if known is None:
+            raise DatasetError(f"the preprocessed case {case.case_id} has no labels", "run autoseg preprocess again")
+        image[(slice(None), *target)], labels[target] = patch, known
 
     def _box(self, seed: int) -> list[tuple[int, int]]:
         """Part of the source that this sample uses, (z, y, x)."""
@@ -153,7 +158,7 @@ class BatchLoader:
         box = [(int(start), int(stop)) for start, stop in self.needed_box(seed)]
         return [(0, 1), *box] if self.is_2d else box
 
-    def stream(self, first: int) -> Iterator[Batch]:
+    def stream(self, first: int) -> Generator[Batch, None, None]:
         """Batches `first`, `first` + 1, ... without end; the next is read while the current is used."""
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
             upcoming = pool.submit(self.batch, first)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoseg.io.case_store import ANNOTATED
 from autoseg.sampling.foreground import ForegroundSampler, Options
 
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
@@ -40,8 +41,9 @@ def test_the_patch_stays_inside_wherever_it_fits(shape, patch, margin, seed, for
     if patch[0] == 1:
         source = (1, *source[1:])
     voxels = np.array([[s - 1 for s in shape]])  # the far corner: the border that the peer forgets
-    locations = {"1": voxels} if foreground else None
-    corner = sampler(patch, source).corner(np.random.default_rng(seed), shape=shape, locations=locations)
+    drawn = sampler(patch, source)
+    rng = np.random.default_rng(seed)
+    corner = drawn.corner(rng, shape=shape, locations={"1": voxels}, is_foreground=foreground)
     for size, width, read, low in zip(shape, patch, source, corner, strict=True):
         start = low + (read - width) // 2
         if size >= read:
@@ -52,7 +54,17 @@ def test_the_patch_stays_inside_wherever_it_fits(shape, patch, margin, seed, for
             assert start < size
 
 
-def test_foreground_patches_hold_their_voxel():
-    voxels = np.array([[30, 2, 17]])
-    corner = sampler().corner(np.random.default_rng(0), shape=(40, 40, 40), locations={"1": voxels, "2": voxels[:0]})
-    assert all(low <= voxel < low + 8 for low, voxel in zip(corner, voxels[0], strict=True))
+@pytest.mark.parametrize(
+    ("is_foreground", "extra", "centre"),
+    [
+        (True, {}, [30, 2, 17]),
+        (True, {ANNOTATED: [[9, 9, 9]]}, [30, 2, 17]),
+        (False, {ANNOTATED: [[9, 9, 9]]}, [9, 9, 9]),
+    ],
+)
+def test_patches_hold_the_voxel_they_are_centred_on(is_foreground, extra, centre):
+    locations = {"1": np.array([[30, 2, 17]]), "2": np.zeros((0, 3), int)} | {k: np.array(v) for k, v in extra.items()}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        corner = sampler().corner(rng, shape=(40, 40, 40), locations=locations, is_foreground=is_foreground)
+        assert all(low <= voxel < low + 8 for low, voxel in zip(corner, centre, strict=True))
