@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.core.errors import DatasetError
 from autoseg.core.workspace import Workspace
+from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Plan
 from autoseg.specs.splits import Splits
+from autoseg.training.agreement import FINAL
 
 if TYPE_CHECKING:
     from autoseg.stages import train as train_stage
@@ -61,6 +64,7 @@ class Options:
         threads: CPU threads of training and prediction.
         replan: Replace what was made with other settings.
         workers: Processes for work on many cases; None is as many as pay.
+        skip_bad_cases: Leave out and name training cases that cannot be used, instead of stopping.
     """
 
     dataset: str
@@ -76,6 +80,7 @@ class Options:
     threads: int | None = None
     replan: bool = False
     workers: int | None = None
+    skip_bad_cases: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,16 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     """Fingerprint, plan, preprocess, train, predict and score the held-out cases, choose, pack.
 
     Every stage skips what is up to date, so that the same call goes on after an interruption.
+
+    Raises:
+        DatasetError: A case cannot be used, and `skip_bad_cases` is off or the case was usable a moment ago.
     """
     from autoseg.stages import ensemble, fingerprint, plan, preprocess, train
 
     dataset = options.dataset
-    found = fingerprint.run(fingerprint.Options(dataset, workers=options.workers), workspace)
+    found = fingerprint.run(
+        fingerprint.Options(dataset, workers=options.workers, skip_bad_cases=options.skip_bad_cases), workspace
+    )
     planned = plan.run(
         plan.Options(
             dataset,
@@ -116,6 +126,7 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
         preprocess.Options(dataset, method=planned.method, configurations=configurations, workers=options.workers),
         workspace,
     )
+    check_prepared(dataset, prepared.quarantined, workspace)
     for configuration in configurations:
         for fold in options.folds or _all_folds(workspace, planned):
             train.run(_training(options, configuration, fold), workspace)
@@ -124,6 +135,21 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
         ensemble.Options(dataset, method=planned.method, configurations=configurations, folds=options.folds), workspace
     )
     return Outcome(model, {**found.quarantined, **prepared.quarantined})
+
+
+def check_prepared(dataset: str, quarantined: dict[str, str], workspace: Workspace) -> None:
+    """Refuse preprocessing that left out cases which the fingerprint holds, and the folds with it.
+
+    Raises:
+        DatasetError: Names the cases and why.
+    """
+    if not quarantined:
+        return
+    known = Fingerprint.load(workspace.fingerprint(dataset)).quarantined
+    lost = {case_id: reason for case_id, reason in quarantined.items() if case_id not in known}
+    if lost:
+        listed = "; ".join(f"{case_id}: {reason}" for case_id, reason in sorted(lost.items()))
+        raise DatasetError(f"{dataset}: {len(lost)} cases could not be prepared; {listed}", "then run it again")
 
 
 def score_held_out(options: Options, planned: Plan, *, configuration: str, fold: str, workspace: Workspace) -> Path:
@@ -136,8 +162,8 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
 
     held_out = Splits.load(workspace.splits(options.dataset, planned.method)).fold(fold).val
     folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
-    report = folder / "report.json"
-    if report.is_file():
+    report, weights = folder / "report.json", folder.parent / FINAL
+    if report.is_file() and weights.is_file() and report.stat().st_mtime_ns >= weights.stat().st_mtime_ns:
         return report
     predict.run_held_out(
         predict.HeldOutOptions(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from cyclopts import CycloptsError
 
@@ -17,9 +20,17 @@ from autoseg.core.errors import AutosegError, Interrupted
 
 def main() -> None:
     """Entry point of `autoseg`, and of `autoseg_<verb>` by the name it was started with."""
+    # Training holds this signal until its state is saved; every other stage keeps whole cases and can end at once.
+    signal.signal(signal.SIGTERM, _terminate)
     started_as = Path(sys.argv[0]).stem
     verb = started_as.removeprefix("autoseg_").replace("-", "_") if started_as.startswith("autoseg_") else None
     sys.exit(run_command([*([verb] if verb else []), *sys.argv[1:]]))
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    # Not `print`: the signal may have come in the middle of one.
+    os.write(sys.stderr.fileno(), b"autoseg: stopped: run the same command again to go on\n")
+    sys.exit(RESUMABLE)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -77,17 +77,20 @@ def check(dataset: Dataset, *, common: Common = COMMON) -> int:
 
 
 @app.command
-def fingerprint(dataset: Dataset, *, clean: Flag = False, common: Common = COMMON) -> int:
+def fingerprint(dataset: Dataset, *, clean: Flag = False, skip_bad_cases: Flag = False, common: Common = COMMON) -> int:
     """Read every case once and keep what planning needs.
 
     Args:
         dataset: Id, name or folder.
         clean: Forget what is known.
+        skip_bad_cases: Leave out cases that cannot be used, instead of stopping.
     """
     workspace = common.open("fingerprint")
     from autoseg.stages import fingerprint as stage
 
-    options = stage.Options(workspace.resolve_dataset(dataset), workers=common.workers, clean=clean)
+    options = stage.Options(
+        workspace.resolve_dataset(dataset), workers=common.workers, clean=clean, skip_bad_cases=skip_bad_cases
+    )
     return QUARANTINED if stage.run(options, workspace).quarantined else DONE
 
 
@@ -149,6 +152,7 @@ def preprocess(
         overrides: Setting section.key=value, may be repeated.
     """
     workspace = common.open("preprocess")
+    from autoseg.pipeline import check_prepared
     from autoseg.stages import preprocess as stage
 
     options = stage.Options(
@@ -157,7 +161,9 @@ def preprocess(
         configurations=configurations,
         workers=common.workers,
     )
-    return QUARANTINED if stage.run(options, workspace).quarantined else DONE
+    quarantined = stage.run(options, workspace).quarantined
+    check_prepared(options.dataset, quarantined, workspace)
+    return QUARANTINED if quarantined else DONE
 
 
 def _key_values(pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:

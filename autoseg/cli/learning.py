@@ -93,6 +93,7 @@ def plan_and_train(
     seed: int = 0,
     threads: int | None = None,
     replan: Flag = False,
+    skip_bad_cases: Flag = False,
     common: Common = COMMON,
 ) -> int:
     """Fingerprint, plan, preprocess, train, score the held-out cases and write one model folder.
@@ -112,6 +113,7 @@ def plan_and_train(
         seed: Of every random draw.
         threads: CPU threads.
         replan: Replace a plan or a run made with other settings.
+        skip_bad_cases: Leave out training cases that cannot be used, instead of stopping.
     """
     workspace = common.open("plan_and_train")
     from autoseg import pipeline
@@ -130,6 +132,7 @@ def plan_and_train(
         threads=threads,
         replan=replan,
         workers=common.workers,
+        skip_bad_cases=skip_bad_cases,
     )
     outcome = pipeline.plan_and_train(options, workspace)
     logger.info("model: %s", outcome.model)

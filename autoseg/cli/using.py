@@ -11,6 +11,7 @@ from autoseg.cli.app import (
     COMMON,
     DONE,
     QUARANTINED,
+    USER_ERROR,
     Common,
     Configurations,
     Flag,
@@ -38,9 +39,12 @@ def predict(
     step_size: float | None = None,
     overwrite: Flag = False,
     save_probabilities: Flag = False,
+    no_postprocess: Flag = False,
     common: Common = COMMON,
 ) -> int:
     """Segment every image of a folder.
+
+    An image that cannot be used is named and the rest goes on; the exit code is then 3, or 2 when none could be used.
 
     Args:
         input: Folder of images named CASE_0000.nii.gz, CASE_0001.nii.gz ... per channel, or one image.
@@ -55,6 +59,7 @@ def predict(
         step_size: Window step as a share of the patch.
         overwrite: Predict again what is there.
         save_probabilities: Also keep compact probabilities.
+        no_postprocess: Masks as the network gives them.
     """
     workspace = common.open("predict")
     from autoseg.stages import predict as stage
@@ -72,9 +77,13 @@ def predict(
         step_size=step_size,
         overwrite=overwrite,
         save_probabilities=save_probabilities,
+        postprocess=not no_postprocess,
         workers=common.workers,
     )
-    return QUARANTINED if stage.run(options, workspace).failed else DONE
+    outcome = stage.run(options, workspace)
+    if not outcome.failed:
+        return DONE
+    return QUARANTINED if outcome.written or outcome.kept else USER_ERROR
 
 
 @app.command

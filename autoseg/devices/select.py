@@ -1,4 +1,4 @@
-"""Turn a device's name into a torch device, or say why it cannot be."""
+"""Turn a device's name into a torch device, or say why it cannot be; limit torch's threads."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def select_device(name: str = "auto") -> torch.device:
             raise AutosegError(f"this machine has {count} CUDA devices, not '{name}'", "use --device cpu or auto")
         return torch.device("cuda", int(index or 0))
     return torch.device(kind)
+
+
+def limit_threads(threads: int | None) -> None:
+    """Limit torch's CPU threads; None leaves its own choice."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

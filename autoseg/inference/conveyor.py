@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import AutosegError
+from autoseg.core.errors import AutosegError, StorageError
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
@@ -100,7 +100,7 @@ def _attempt(call: Callable[[], Computed]) -> tuple[Computed | None, AutosegErro
     try:
         return call(), None
     except AutosegError as error:
-        if type(error) is AutosegError:
+        if type(error) is AutosegError or isinstance(error, StorageError):
             raise
         return None, error
 

@@ -37,13 +37,16 @@ class Job:
         return all(path.stat().st_mtime_ns <= written for path in self.case.images)
 
 
-def find_jobs(source: Path, output: Path, *, channels: Sequence[str]) -> tuple[Job, ...]:
+def find_jobs(
+    source: Path, output: Path, *, channels: Sequence[str], problems: list[DatasetError] | None = None
+) -> tuple[Job, ...]:
     """Jobs for a folder of images, or for one image; the output folder is made.
 
     Args:
         source: Folder, or an image (of the first channel where there are several).
         output: Folder; for one image also the mask's path.
         channels: Names of the model's channels.
+        problems: Takes what is wrong with single cases of a folder, which are then left out; None raises the first.
 
     Raises:
         DatasetError: No images, a missing channel, or an image that does not exist.
@@ -56,7 +59,7 @@ def find_jobs(source: Path, output: Path, *, channels: Sequence[str]) -> tuple[J
             return (Job(case, output),)
         cases: tuple[RawCase, ...] = (case,)
     else:
-        cases = find_images(source, tuple(channels))
+        cases = find_images(source, tuple(channels), problems)
     folder = source.parent if source.is_file() else source
     if output.resolve() == folder.resolve():
         raise AutosegError(f"{output} is where the images are", "choose another output folder")

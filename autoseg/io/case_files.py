@@ -32,22 +32,27 @@ class RawCase:
     label: Path | None = None
 
 
-def find_images(folder: Path, channels: Channels) -> tuple[RawCase, ...]:
+def find_images(folder: Path, channels: Channels, problems: list[DatasetError] | None = None) -> tuple[RawCase, ...]:
     """Cases of a folder of images: `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, ..., or `CASE.nii.gz` for one channel or 4D.
 
     Args:
         folder: Files of any readable ending, also mixed; anything else in it is passed over.
         channels: Their number, or their names for better messages.
+        problems: Takes what is wrong with single cases, which are then left out; None raises the first.
 
     Raises:
         DatasetError: No images, a missing channel, a channel too many, or two files for one role.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder", "check the path")
-    problems: list[DatasetError] = []
-    cases = images_in(folder, channels, problems)
-    if problems:
-        raise problems[0]
+    found: list[DatasetError] = []
+    cases = images_in(folder, channels, found)
+    bad = {problem.case_id for problem in found}
+    cases = tuple(case for case in cases if case.case_id not in bad)
+    if found and (problems is None or not cases):
+        raise found[0]
+    if problems is not None:
+        problems.extend(found)
     if not cases:
         raise DatasetError(f"no images in {folder}", f"put files ending in {', '.join(READABLE_ENDINGS)} there")
     return cases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,25 @@ class RawDataset:
         if problems:
             raise problems[0]
         return dataset
+
+    @classmethod
+    def open_usable(cls, folder: Path) -> tuple[RawDataset, dict[str, str]]:
+        """As `open`, without the cases whose files are missing or double.
+
+        Returns:
+            The data set, and case id -> what is wrong and the cure.
+
+        Raises:
+            SpecError: `dataset.json` is missing or wrong.
+            DatasetError: `numTraining` is not the number of cases.
+        """
+        dataset, problems = cls.scan(folder)
+        bad: dict[str, str] = {}
+        for problem in problems:
+            if problem.case_id is None:
+                raise problem
+            bad.setdefault(problem.case_id, str(problem))
+        return replace(dataset, training=tuple(case for case in dataset.training if case.case_id not in bad)), bad
 
     @classmethod
     def scan(cls, folder: Path) -> tuple[RawDataset, tuple[DatasetError, ...]]:

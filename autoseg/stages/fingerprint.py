@@ -42,34 +42,49 @@ class Options:
         dataset: Folder name of the data set.
         workers: Processes; None takes all CPUs, or one where the data set is small.
         clean: Forget what earlier runs remembered.
+        skip_bad_cases: Leave out and name cases that cannot be used, instead of stopping.
     """
 
     dataset: str
     workers: int | None = None
     clean: bool = False
+    skip_bad_cases: bool = False
 
 
 def run(options: Options, workspace: Workspace) -> Fingerprint:
     """Fingerprint every training case; cases that did not change are not read again.
 
     Raises:
-        DatasetError: No case could be used.
+        DatasetError: A case cannot be used and `skip_bad_cases` is off, or not one case can be used.
         SpecError: `dataset.json` is wrong.
     """
-    raw = RawDataset.open(workspace.raw_dataset(options.dataset))
+    raw, quarantined = RawDataset.open_usable(workspace.raw_dataset(options.dataset))
     folder = workspace.prepared(options.dataset)
     setting = f"{raw.spec.channels()} {raw.spec.labels}"
     known = {} if options.clean else load_facts(folder / FACTS, setting)
-    facts, quarantined = _collect(raw, known, folder / FACTS, setting, options.workers)
+    facts, unreadable = _collect(raw, known, folder / FACTS, setting, options.workers)
+    quarantined |= unreadable
+    if quarantined and not options.skip_bad_cases:
+        raise DatasetError(*refusal(raw.name, quarantined))
+    for case_id, reason in sorted(quarantined.items()):
+        logger.warning("%s is left out: %s", case_id, reason)
     if not facts:
-        case, reason = next(iter(quarantined.items()), ("none", "there are no training cases"))
-        raise DatasetError(f"{raw.name}: no usable case; {case}: {reason}", "mend or replace the files")
+        raise DatasetError(f"{raw.name}: no usable case", "mend or replace the files")
     fingerprint = _merged(raw, facts, quarantined)
     path = workspace.fingerprint(options.dataset)
     text = fingerprint.to_json()
     if not (path.is_file() and path.read_text(encoding="utf-8") == text):
         fingerprint.save(path)
     return fingerprint
+
+
+def refusal(dataset: str, bad: dict[str, str]) -> tuple[str, str]:
+    """Problem and cure of an error that names every bad case."""
+    listed = "; ".join(
+        reason if case_id in reason else f"{case_id}: {reason}" for case_id, reason in sorted(bad.items())
+    )
+    count = "1 bad case" if len(bad) == 1 else f"{len(bad)} bad cases"
+    return f"{dataset} has {count}; {listed}", "or leave such cases out by --skip-bad-cases"
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,6 @@ def _collect(
         case_id = outcome.item.case.case_id
         if outcome.result is None:
             quarantined[case_id] = str(outcome.error)
-            logger.warning("%s is left out: %s", case_id, outcome.error)
             continue
         facts[case_id] = outcome.result
         if time.monotonic() - saved > SAVE_EVERY_S:

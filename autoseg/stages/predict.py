@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from autoseg.core.errors import DatasetError
 from autoseg.core.workspace import Workspace
+from autoseg.devices.select import limit_threads
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import Job, claim_jobs, find_jobs
 from autoseg.io.images import write_label
@@ -101,21 +103,25 @@ def run(options: Options, workspace: Workspace) -> Outcome:
 
     Raises:
         SpecError: No model, or several, or not the members and folds asked for.
-        DatasetError: No images, or a case that lacks a channel.
+        DatasetError: No complete images.
         CheckpointError: Weights are missing or damaged.
         AutosegError: The output cannot be written, or holds other masks.
     """
     # Mistakes are told before torch and the weights are loaded, which takes seconds.
     folder = choose_model(workspace, folder=options.model, dataset=options.dataset, method=options.method)
     model = Model.load(folder / MODEL_FILE)
-    jobs = find_jobs(options.input, options.output, channels=model.channels)
+    problems: list[DatasetError] = []
+    jobs = find_jobs(options.input, options.output, channels=model.channels, problems=problems)
+    incomplete = {problem.case_id or "": str(problem) for problem in problems}
+    for reason in incomplete.values():
+        logger.warning("%s", reason)
     record = _record(options, model)
     waiting = claim_jobs(jobs, record, overwrite=options.overwrite)
     kept = tuple(job.case.case_id for job in jobs if job not in waiting)
     if kept:
         logger.info("%d of %d masks are there already", len(kept), len(jobs))
     written, failed = _predict(folder, waiting, options) if waiting else ((), {})
-    return Outcome(written, kept, failed)
+    return Outcome(written, kept, {**incomplete, **failed})
 
 
 def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
@@ -131,7 +137,7 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     from autoseg.inference.held_out import HeldOut
 
     folder = workspace.run(options.dataset, options.method, options.configuration, options.fold)
-    set_threads(options.threads)
+    limit_threads(options.threads)
     fold = HeldOut(folder, Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").file_ending)
     waiting, kept = fold.waiting()
     if not waiting:
@@ -143,20 +149,12 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     return Outcome(written, kept, failed)
 
 
-def set_threads(threads: int | None) -> None:
-    """Limit torch's CPU threads."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
 def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:
     from autoseg.inference.conveyor import run_conveyor
     from autoseg.inference.predictor import Predictor
     from autoseg.inference.probabilities import save_probabilities
 
-    set_threads(options.threads)
+    limit_threads(options.threads)
     predictor = Predictor.load(
         folder,
         device=options.device,

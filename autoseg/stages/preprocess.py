@@ -64,13 +64,14 @@ def run(options: Options, workspace: Workspace) -> Prepared:
         StorageError: The disk is full; the cases stored so far are complete.
     """
     plan = Plan.load(workspace.plan(options.dataset, options.method))
-    raw = RawDataset.open(workspace.raw_dataset(options.dataset))
+    raw, unusable = RawDataset.open_usable(workspace.raw_dataset(options.dataset))
     chosen = [plan.configuration(name) for name in options.configurations or plan.configurations]
     folders = {one.name: workspace.cases(options.dataset, cases_digest(one.preprocessing)) for one in chosen}
     # Where a 2D and a 3D configuration share cases, the 3D patch shapes the chunks: it reads more at once.
     targets = {folders[one.name]: one for one in sorted(chosen, key=lambda one: one.dimensions)}
     meaning = canonical_json([plan.labels, plan.regions_class_order])
     tasks, quarantined = _outdated(raw, targets, meaning)
+    quarantined |= unusable
     total = sum(path.stat().st_size for task in tasks for path in _files(task.case))
     few = default_workers() if total > SMALL_DATASET_BYTES else 1
     for number, outcome in enumerate(run_cases(_prepare, tasks, workers=options.workers or few), start=1):

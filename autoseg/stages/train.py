@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import platform
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.core.errors import CheckpointError, DatasetError
+from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
 from autoseg.core.workspace import Workspace
@@ -20,10 +19,13 @@ from autoseg.preprocessing.folder import cases_digest
 from autoseg.specs.method import Method
 from autoseg.specs.plan import Configuration, Plan
 from autoseg.specs.run import Run, Schedule
-from autoseg.specs.splits import Splits
+from autoseg.specs.splits import Fold, Splits
+from autoseg.training.agreement import LOG, agree
 
 if TYPE_CHECKING:
     import torch
+
+    from autoseg.training.assembly import Recipe
 
 logger = logging.getLogger(__name__)
 RECORDED_PACKAGES = ("autoseg", "torch", "numpy", "scipy", "blosc2")
@@ -70,6 +72,7 @@ def run(options: Options, workspace: Workspace) -> Path:
 
     Raises:
         CheckpointError: The folder holds a run with other settings and `replan` is off.
+        DatasetError: Cases are not preprocessed.
         Interrupted: Stopped by a signal; the state is saved.
     """
     method = load_method(options.method, options.overrides)
@@ -82,16 +85,15 @@ def run(options: Options, workspace: Workspace) -> Path:
 
     from autoseg.devices.memory import keep_freed_memory
     from autoseg.devices.precision import choose_precision
-    from autoseg.devices.select import select_device
+    from autoseg.devices.select import limit_threads, select_device
 
     device = select_device(options.device)
-    _limit_threads(options.threads)
+    limit_threads(options.threads)
     keep_freed_memory()
     precision = choose_precision(device, method.train.precision)
-    draft = _draft(options, plan=plan, method=method, device=str(device), precision=precision)
-    draft = draft.model_copy(update={"train_cases": fold.train, "val_cases": fold.val})
+    draft = _draft(options, plan=plan, method=method, fold=fold, device=str(device), precision=precision)
     job = _Job(draft, configuration, train_cases, val_cases, device)
-    final = _agree_with_disk(folder, options, job)
+    final = agree(folder, draft, lambda found: _schedule(options, job, found), replan=options.replan)
     if final is None:
         logger.info("%s fold %s is complete", configuration.name, options.fold)
         return folder
@@ -110,7 +112,7 @@ class _Job:
     device: torch.device
 
 
-def _draft(options: Options, *, plan: Plan, method: Method, device: str, precision: str) -> Run:
+def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: str, precision: str) -> Run:
     versions = {name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
     return Run(
         dataset=options.dataset,
@@ -126,52 +128,22 @@ def _draft(options: Options, *, plan: Plan, method: Method, device: str, precisi
         labels=plan.labels,
         regions_class_order=plan.regions_class_order,
         mirror_axes=plan.mirror_axes,
-        train_cases=(),
-        val_cases=(),
+        train_cases=fold.train,
+        val_cases=fold.val,
         versions=versions,
     )
 
 
-def _agree_with_disk(folder: Path, options: Options, job: _Job) -> Run | None:
-    """The run to train, agreed with what the folder holds; None when that is complete."""
-    from autoseg.training.trainer import CHECKPOINT, FINAL, settings_digest
-
-    path = folder / "run.json"
-    if path.is_file() and not options.replan:
-        found = Run.load(path)
-        if settings_digest(found) != settings_digest(job.draft):
-            changed = [name for name in ("seed", "precision", "plan", "configuration", "method", "labels", "train_cases")
-                       if getattr(found, name) != getattr(job.draft, name)]
-            raise CheckpointError(
-                f"{folder} holds a run with another {', '.join(changed)}", "add --replan to train it anew"
-            )
-        schedule = _schedule(options, job, found.schedule)
-        if schedule.updates <= found.schedule.updates:
-            return None if (folder / FINAL).is_file() else found
-        if schedule.iterations_per_epoch != found.schedule.iterations_per_epoch:
-            raise CheckpointError(f"{folder} has other epochs", "extend it with the same --iterations-per-epoch")
-        (folder / FINAL).unlink(missing_ok=True)
-        logger.info("extending %d epochs to %d", found.schedule.epochs, schedule.epochs)
-    else:
-        if options.replan:
-            shutil.rmtree(folder, ignore_errors=True)
-        schedule = _schedule(options, job, None)
-    final = job.draft.model_copy(update={"schedule": schedule})
-    if not (folder / CHECKPOINT).is_file():
-        logger.info("%d epochs of %d updates", schedule.epochs, schedule.iterations_per_epoch)
-    final.save(path)
-    return final
-
-
 def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
+    """Length asked for; that of the run on disk where nothing is said, or where its time budget is not exceeded."""
+    if found is not None and (options.epochs, options.iterations_per_epoch, options.time_budget_s) == (None,) * 3:
+        return found
     from autoseg.training.assembly import assemble, measure_step_s
     from autoseg.training.schedule import schedule_from_budget, schedule_from_epochs
 
     train = job.draft.method.train
     if options.time_budget_s is None:
-        return schedule_from_epochs(
-            train, epochs=options.epochs, iterations_per_epoch=options.iterations_per_epoch
-        )
+        return schedule_from_epochs(train, epochs=options.epochs, iterations_per_epoch=options.iterations_per_epoch)
     if found is not None and found.time_budget_s is not None and options.time_budget_s <= found.time_budget_s:
         return found
     if found is not None and found.seconds_per_step is not None:
@@ -181,12 +153,11 @@ def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
         seconds = measure_step_s(parts, clip=train.optimizer.gradient_clip)
         logger.info("one update takes %.2f s", seconds)
     iterations = found.iterations_per_epoch if found else options.iterations_per_epoch
-    return schedule_from_budget(
-        seconds=options.time_budget_s, seconds_per_step=seconds, iterations_per_epoch=iterations
-    )
+    budget = options.time_budget_s
+    return schedule_from_budget(seconds=budget, seconds_per_step=seconds, iterations_per_epoch=iterations)
 
 
-def _recipe(job: _Job):  # type: ignore[no-untyped-def] - Recipe imports torch
+def _recipe(job: _Job) -> Recipe:
     from autoseg.devices.precision import torch_dtype
     from autoseg.training.assembly import Recipe
 
@@ -207,7 +178,7 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
     from autoseg.reporting.curves import draw_curves
     from autoseg.reporting.training_view import TrainingView
     from autoseg.training.assembly import assemble
-    from autoseg.training.trainer import LOG, Trainer
+    from autoseg.training.trainer import Trainer
 
     title = f"{job.configuration.name} fold {final.fold}"
     parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
@@ -221,14 +192,6 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
 def _open(folder: Path, names: tuple[str, ...]) -> tuple[StoredCase, ...]:
     missing = [name for name in names if not StoredCase.exists(folder, name)]
     if missing:
-        raise DatasetError(
-            f"{len(missing)} cases are not preprocessed ({', '.join(missing[:3])}, ...)", "run autoseg preprocess first"
-        )
+        named = ", ".join(missing[:3])
+        raise DatasetError(f"{len(missing)} cases are not preprocessed ({named}, ...)", "run autoseg preprocess first")
     return tuple(StoredCase(folder, name) for name in names)
-
-
-def _limit_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)

@@ -19,10 +19,11 @@ from autoseg.networks import networks
 from autoseg.sampling import samplers
 from autoseg.specs.method import TrainChoices
 from autoseg.specs.plan import Configuration
+from autoseg.training.checkpoint import TrainingState
 from autoseg.training.loader import BatchLoader, CaseReader
 from autoseg.training.objective import Objective
 from autoseg.training.optim import WeightAverage, build_optimizer
-from autoseg.training.trainer import Parts, TrainingState, gradient_step
+from autoseg.training.trainer import Parts, gradient_step
 
 logger = logging.getLogger(__name__)
 WARM_UP_STEPS = 3
@@ -87,7 +88,7 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
         started = time.perf_counter()
         gradient_step(parts, next(stream), clip=clip)
         durations.append(time.perf_counter() - started)
-    stream.close()  # type: ignore[attr-defined] - a generator
+    stream.close()
     return statistics.median(durations)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic import write_bytes
 from autoseg.core.errors import CheckpointError
 from autoseg.training.optim import WeightAverage, unique_state
 
@@ -31,7 +31,11 @@ class TrainingState:
 
 
 def save_checkpoint(path: Path, state: TrainingState, *, progress: dict[str, Any], run_digest: str) -> None:
-    """Write weights, average, optimiser and position atomically."""
+    """Write weights, average, optimiser and position atomically.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written; the old checkpoint stays.
+    """
     tensors = {f"weights/{name}": tensor.detach() for name, tensor in unique_state(state.network)}
     if state.average is not None:
         tensors |= {f"average/{name}": tensor for name, tensor in state.average.tensors.items()}
@@ -39,9 +43,9 @@ def save_checkpoint(path: Path, state: TrainingState, *, progress: dict[str, Any
         tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if torch.is_tensor(value)}
     scaler = state.scaler.state_dict() if state.scaler is not None else None
     metadata = {"progress": progress, "run": run_digest, "scaler": scaler}
-    with replacing(path) as temporary:
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # Packed in memory first, because the format's own file writer does not tell a full disk from other trouble.
+    write_bytes(path, save(contiguous, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
 
 
 def load_checkpoint(path: Path, state: TrainingState, *, run_digest: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Muon: momentum whose update matrices are orthogonalised (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon)."""
+"""Muon: momentum whose update matrices are orthogonalised.
+
+Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         dtype: Type to compute in.
     """
     a, b, c = COEFFICIENTS
-    x = matrix / (matrix.norm() + 1e-7)
+    x: Tensor = matrix / (matrix.norm() + 1e-7)
     is_tall = x.shape[0] > x.shape[1]
     if is_tall:
         x = x.T

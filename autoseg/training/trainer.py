@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import torch
 
 from autoseg.augment._pipeline import Pipeline
-from autoseg.core.atomic import write_text
+from autoseg.core.atomic import named_disk_errors, remove_partial, write_text
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.seeds import derive_seed
 from autoseg.io.weights import save_weights
-from autoseg.specs.document import canonical_json
 from autoseg.specs.run import Run
+from autoseg.training.agreement import BEST, CHECKPOINT, FINAL, LOG, settings_digest
 from autoseg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from autoseg.training.interrupts import StopRequest
 from autoseg.training.loader import Batch, BatchLoader
@@ -29,10 +29,6 @@ from autoseg.training.optim import set_learning_rate
 from autoseg.training.progress import EpochLog, Progress
 from autoseg.training.schedule import average_decay, learning_rate
 
-CHECKPOINT = "checkpoint_latest.safetensors"
-FINAL = "weights_final.safetensors"
-BEST = "weights_best.safetensors"
-LOG = "log.jsonl"
 CHECKPOINT_INTERVAL_S = 60.0
 """Work lost at most when the process is killed."""
 
@@ -94,6 +90,7 @@ class Trainer:
         Raises:
             Interrupted: SIGTERM or Ctrl-C arrived; the state is saved.
             AutosegError: The loss is no longer a finite number.
+            StorageError: The disk is full; the last checkpoint stays.
             CheckpointError: The saved state is damaged or belongs to other settings.
         """
         self._resume()
@@ -149,7 +146,7 @@ class Trainer:
             **asdict(log),
             "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())},
         }
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+        with named_disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.observer.epoch_finished(log, seconds)
 
@@ -173,7 +170,7 @@ class Trainer:
         return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
 
     @contextlib.contextmanager
-    def _averaged_weights(self) -> Any:
+    def _averaged_weights(self) -> Iterator[None]:
         average = self.parts.state.average
         if average is not None:
             average.swap()
@@ -199,6 +196,7 @@ class Trainer:
 
     def _resume(self) -> None:
         """Restore the last checkpoint, if there is one, and cut the log back to it."""
+        remove_partial(self.folder)
         path = self.folder / CHECKPOINT
         if path.is_file():
             values = load_checkpoint(path, self.parts.state, run_digest=settings_digest(self.run))
@@ -220,13 +218,14 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     with autocast(parts):
         outputs = state.network(image)
     loss = parts.objective.loss(outputs, labels)
+    # torch leaves `backward` without types.
+    scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
+    scaled.backward()
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     if state.scaler is None:
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
         state.optimizer.step()
     else:
-        state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
         state.scaler.step(state.optimizer)
@@ -237,12 +236,6 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
 def autocast(parts: Parts) -> torch.autocast:
     """Autocast context of a run; float32 switches it off."""
     return torch.autocast(parts.device.type, dtype=parts.precision, enabled=parts.precision != torch.float32)
-
-
-def settings_digest(run: Run) -> str:
-    """Digest of what a checkpoint must agree on; the length may grow, the device may change."""
-    values = run.model_dump(mode="json", exclude={"schedule", "versions", "device"})
-    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:12]
 
 
 def _lines_until(log: Path, update: int) -> list[str]:

@@ -52,8 +52,8 @@ def workspace(tmp_path: Path) -> Workspace:
     return found
 
 
-def fingerprint(workspace: Workspace, *, clean: bool = False, workers: int | None = None) -> Fingerprint:
-    return fingerprint_stage.run(fingerprint_stage.Options(NAME, workers=workers, clean=clean), workspace)
+def fingerprint(workspace: Workspace, **options: object) -> Fingerprint:
+    return fingerprint_stage.run(fingerprint_stage.Options(NAME, **options), workspace)
 
 
 def plan(workspace: Workspace, method: str = "nnunet", **options: object) -> Plan:
@@ -138,9 +138,22 @@ def test_bad_case_is_quarantined_and_the_rest_goes_on(workspace: Workspace) -> N
     label = workspace.raw_dataset(NAME) / "labelsTr" / "case_1.nii.gz"
     image = nib.load(label)
     nib.save(nib.Nifti1Image(np.full(image.shape, 9, np.uint8), image.affine), label)
-    found = fingerprint(workspace)
+    with pytest.raises(DatasetError, match=r"1 bad case; \S+case_1\.nii\.gz holds the label 9.*--skip-bad-cases"):
+        fingerprint(workspace)
+    assert not workspace.fingerprint(NAME).exists()
+    found = fingerprint(workspace, skip_bad_cases=True)
     assert "label 9" in found.quarantined["case_1"]
     assert [case.case_id for case in found.cases] == ["case_0", "case_2", "case_3", "case_4", "case_5"]
+
+
+def test_a_case_without_its_files_is_left_out_when_asked(workspace: Workspace) -> None:
+    (workspace.raw_dataset(NAME) / "labelsTr" / "case_4.nii.gz").unlink()
+    (workspace.raw_dataset(NAME) / "imagesTr" / "case_2_0000.nii.gz").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"2 bad cases; .*case_2_0000.*; case case_4 has no label"):
+        fingerprint(workspace)
+    found = fingerprint(workspace, skip_bad_cases=True)
+    assert set(found.quarantined) == {"case_2", "case_4"}
+    assert len(found.cases) == 4
 
 
 def test_workers_give_the_same_fingerprint(workspace: Workspace) -> None:
@@ -151,7 +164,7 @@ def test_no_usable_case_is_an_error(workspace: Workspace) -> None:
     for path in (workspace.raw_dataset(NAME) / "imagesTr").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(DatasetError, match="no usable case"):
-        fingerprint(workspace)
+        fingerprint(workspace, skip_bad_cases=True)
 
 
 def test_plan_and_splits_are_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +245,7 @@ def test_folds_that_split_a_patient_are_warned_about(workspace: Workspace, caplo
 
 def test_a_case_dropped_from_given_folds_is_named(workspace: Workspace) -> None:
     (workspace.raw_dataset(NAME) / "imagesTr" / "case_2_0000.nii.gz").write_bytes(b"no image")
-    fingerprint(workspace)
+    fingerprint(workspace, skip_bad_cases=True)
     folds = [{"train": ["case_0", "case_1"], "val": ["case_2", "case_3"]}]
     (workspace.raw_dataset(NAME) / "splits_final.json").write_text(json.dumps(folds))
     plan(workspace)
