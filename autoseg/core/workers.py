@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -56,6 +57,21 @@ def run_cases(
             yield _attempt(function, item)
         return
     yield from _Supervisor(function, items, min(workers, len(items)), initializer).outcomes()
+
+
+def run_cases_growing(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, alone_s: float = 2.0
+) -> Iterator[Outcome[Item, Result]]:
+    """As `run_cases`, but other processes are started only for what is left after `alone_s` seconds of work here.
+
+    Starting processes takes as long as many small cases do.
+    """
+    started = time.monotonic()
+    for done, outcome in enumerate(run_cases(function, items, workers=1), start=1):
+        yield outcome
+        if workers > 1 and time.monotonic() - started > alone_s:
+            yield from run_cases(function, items[done:], workers=workers)
+            return
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:

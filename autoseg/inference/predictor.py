@@ -23,8 +23,11 @@ from autoseg.inference.forward import Precision, cast_networks
 from autoseg.inference.model_folder import LoadedMember, load_members, read_model
 from autoseg.inference.sliding import predict_logits
 from autoseg.inference.sources import as_image
+from autoseg.inference.steps import read_steps
+from autoseg.postprocessing import apply_steps
 from autoseg.preprocessing.case import preprocess_case
 from autoseg.specs.case import CaseRecord
+from autoseg.specs.document import Component
 from autoseg.specs.model import Model
 from autoseg.specs.plan import Configuration
 
@@ -128,13 +131,23 @@ class Predictor:
         members: Networks, previous stages of a cascade first.
         final: Configurations whose probabilities are averaged.
         runner: Device and settings.
+        steps: Post-processing of the labels.
     """
 
-    def __init__(self, model: Model, members: Sequence[LoadedMember], *, final: Sequence[str], runner: Runner) -> None:
+    def __init__(
+        self,
+        model: Model,
+        members: Sequence[LoadedMember],
+        *,
+        final: Sequence[str],
+        runner: Runner,
+        steps: Sequence[Component] = (),
+    ) -> None:
         self.model = model
         self.space = runner.space
         self.runner = runner
         self.final = tuple(final)
+        self.steps = tuple(steps)
         self.members = tuple(LoadedMember(member.configuration, runner.place(member.networks)) for member in members)
 
     @classmethod
@@ -148,6 +161,7 @@ class Predictor:
         step_size: float | None = None,
         mirror: bool | None = None,
         precision: Literal["auto"] | Precision = "auto",
+        postprocess: bool = True,
     ) -> Self:
         """Read a model folder.
 
@@ -159,6 +173,7 @@ class Predictor:
             step_size: Window step as a share of the patch; None takes the model's.
             mirror: Average over mirrored copies; None takes the model's.
             precision: `auto`, `float32`, `bfloat16` or `float16`.
+            postprocess: Apply the steps of `postprocess.json`, which hold for the selected members.
 
         Raises:
             SpecError: Not a model folder, or a configuration or fold that the model does not have.
@@ -175,7 +190,9 @@ class Predictor:
             device=device,
             precision=precision,
         )
-        return cls(model, members, final=configurations or model.selected, runner=runner)
+        final = tuple(configurations) or model.selected
+        steps = read_steps(folder, model, final) if postprocess else ()
+        return cls(model, members, final=final, runner=runner, steps=steps)
 
     def predict(self, source: Any) -> Prediction:
         """Segment one image.
@@ -222,10 +239,11 @@ class Predictor:
             configuration = member.configuration
             image, record = case.images[configuration.preprocessing.digest()]
             stage = configuration.previous_stage
-            previous = None if stage is None else self.labels((done[stage],))
+            previous = None if stage is None else merged_labels_on_native_grid((done[stage],), self.space)
             done[configuration.name] = self.runner.logits(member.networks, configuration, image, record, previous)
         return tuple(done[name] for name in self.final)
 
     def labels(self, members: Sequence[MemberLogits]) -> Labels:
-        """Labels (Z, Y, X) of the members' mean probabilities on the image's own grid."""
-        return merged_labels_on_native_grid(members, self.space)
+        """Labels (Z, Y, X) of the members' mean probabilities on the image's own grid, post-processed."""
+        labels = merged_labels_on_native_grid(members, self.space)
+        return apply_steps(self.steps, labels, members[0].record.original.spacing_mm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoseg.specs.document import Document
+from autoseg.specs.document import Component, Document
 
 
 class PredictionRecord(Document):
@@ -24,3 +24,5 @@ class PredictionRecord(Document):
     """Window step as a share of the patch."""
     precision: str
     """Type computed in."""
+    steps: tuple[Component, ...] = ()
+    """Post-processing."""
