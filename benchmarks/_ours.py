@@ -1,0 +1,182 @@
+"""Run by our interpreter, a process per task: a JSON argument describes it, the last line is its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.core.geometry import Shape3, Vector3
+from autoseg.core.labels import LabelSpace
+from autoseg.core.workspace import Workspace
+
+CONFIGURATION = "3d_fullres"
+
+
+def step(request: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of single training updates of fold 0, loading and augmentation included, as the training loop runs."""
+    import torch
+
+    from autoseg.devices.memory import keep_freed_memory
+    from autoseg.devices.precision import torch_dtype
+    from autoseg.io.case_store import StoredCase
+    from autoseg.planning.methods import load_method
+    from autoseg.preprocessing.folder import cases_digest
+    from autoseg.specs.plan import Plan
+    from autoseg.specs.splits import Splits
+    from autoseg.training.assembly import Recipe, assemble
+    from autoseg.training.trainer import gradient_step
+
+    keep_freed_memory()
+    workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
+    method, plan = load_method("nnunet"), Plan.load(workspace.plan(dataset, "nnunet"))
+    configuration = plan.configuration(CONFIGURATION)
+    folder = workspace.cases(dataset, cases_digest(configuration.preprocessing))
+    fold = Splits.load(workspace.splits(dataset, "nnunet")).fold("0")
+    recipe = Recipe(
+        configuration=configuration,
+        train=method.train,
+        space=LabelSpace.parse(plan.labels, plan.regions_class_order),
+        channels=len(plan.channels),
+        mirror_axes=plan.mirror_axes,
+        seed=0,
+        device=torch.device("cpu"),
+        precision=torch_dtype(request["precision"]),
+    )
+    parts = assemble(
+        recipe,
+        train_cases=[StoredCase(folder, name) for name in fold.train],
+        val_cases=[StoredCase(folder, name) for name in fold.val],
+    )
+    stream, seconds = parts.train.stream(0), []
+    for _ in range(request["warm_up"] + request["steps"]):
+        started = time.perf_counter()
+        gradient_step(parts, next(stream), clip=method.train.optimizer.gradient_clip)
+        seconds.append(time.perf_counter() - started)
+    closing = getattr(stream, "close", None)
+    if closing is not None:  # a generator, which ends its reading thread
+        closing()
+    return {
+        "seconds": seconds[request["warm_up"] :],
+        "batch": configuration.batch_size,
+        "patch": list(configuration.patch_size_voxels),
+        "features": list(configuration.topology.features),
+        "parameters": sum(parameter.numel() for parameter in parts.state.network.parameters()),
+    }
+
+
+def random_model(request: dict[str, Any]) -> dict[str, Any]:
+    """A model folder with the nnunet plan's network and weights as initialised."""
+    import torch
+
+    from autoseg.inference.model_folder import write_model_folder
+    from autoseg.networks import networks
+    from autoseg.planning.methods import load_method
+    from autoseg.specs.model import Member, Model
+    from autoseg.specs.plan import Plan
+
+    dataset = request["dataset"]
+    plan = Plan.load(Workspace(Path(request["workspace"])).plan(dataset, "nnunet"))
+    configuration = plan.configuration(CONFIGURATION)
+    torch.manual_seed(0)
+    network = networks.build(
+        configuration.network.name,
+        configuration.network.options,
+        topology=configuration.topology,
+        channels=len(plan.channels),
+        heads=LabelSpace.parse(plan.labels, plan.regions_class_order).heads,
+    )
+    model = Model(
+        dataset=dataset,
+        method=plan.method,
+        channels=plan.channels,
+        labels=plan.labels,
+        regions_class_order=plan.regions_class_order,
+        file_ending=".nii.gz",
+        mirror_axes=plan.mirror_axes,
+        predict=load_method("nnunet").predict,
+        members={CONFIGURATION: Member(configuration=configuration, weights={}, sha256={})},
+        selected=(CONFIGURATION,),
+        selection_reason="random weights",
+        training_cases=0,
+    )
+    write_model_folder(Path(request["output"]), model, {CONFIGURATION: {"0": network.state_dict()}})
+    return {"mirror_axes": list(plan.mirror_axes)}
+
+
+def logits(request: dict[str, Any]) -> dict[str, Any]:
+    """Logits of a many-class network, made from a label volume: smoothed one-hot volumes, (heads, Z, Y, X)."""
+    from scipy.ndimage import gaussian_filter
+
+    from autoseg.io.images import read_label
+
+    labels = np.rint(read_label(Path(request["labels"]))[0]).astype(np.int16)
+    values = [int(value) for value in np.unique(labels)]
+    soft = np.stack([gaussian_filter((labels == value).astype(np.float32), 1.0) for value in values])
+    generator = np.random.default_rng(0)
+    soft = 10 * soft + 0.05 * generator.standard_normal(soft.shape, dtype=np.float32)
+    for name in ("float32", "float16"):
+        np.save(Path(request["output"]) / f"logits_{name}.npy", soft.astype(name))
+    return {"shape": list(soft.shape)}
+
+
+def export(request: dict[str, Any]) -> dict[str, Any]:
+    """Seconds from logits to labels on the native grid."""
+    import torch
+
+    from autoseg.inference.export import labels_on_native_grid
+    from autoseg.specs.case import CaseRecord, Grid
+    from autoseg.specs.plan import Resampling
+
+    values = torch.from_numpy(np.load(request["logits"]))
+    depth, height, width = request["shape"]
+    shape: Shape3 = (depth, height, width)
+    first, second, third = request["spacing_mm"]
+    spacing: Vector3 = (first, second, third)
+    source: Shape3 = (values.shape[1], values.shape[2], values.shape[3])
+    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    record = CaseRecord(
+        case_id="ct",
+        original=Grid(shape=shape, spacing_mm=spacing, origin_mm=(0.0, 0.0, 0.0), direction=identity),
+        orient_axes=(0, 1, 2),
+        orient_flips=(False, False, False),
+        transpose=(0, 1, 2),
+        transposed_shape_voxels=shape,
+        crop_start_voxels=(0, 0, 0),
+        crop_stop_voxels=shape,
+        cropped_spacing_mm=spacing,
+        spacing_mm=(3.0, 3.0, 3.0),
+        shape_voxels=source,
+    )
+    space = LabelSpace.parse({"background": 0} | {f"organ {index}": index for index in range(1, len(values))})
+    started = time.perf_counter()
+    labels = labels_on_native_grid(values, record, space, Resampling())
+    seconds = time.perf_counter() - started
+    np.save(request["output"], labels)
+    return {"seconds": seconds}
+
+
+def shifted_masks(request: dict[str, Any]) -> dict[str, Any]:
+    """Predictions for the evaluation: every reference moved by one voxel along one axis."""
+    from autoseg.io.images import read_label, write_label
+
+    output = Path(request["output"])
+    for index, path in enumerate(sorted(Path(request["references"]).iterdir())):
+        mask, geometry = read_label(path)
+        write_label(output / path.name, np.roll(mask, 1, axis=index % 3), geometry)
+    return {}
+
+
+def main() -> None:
+    """Run the task of the request."""
+    request = json.loads(sys.argv[1])
+    tasks = {each.__name__: each for each in (step, random_model, logits, export, shifted_masks)}
+    print(json.dumps(tasks[request["task"]](request)))
+
+
+if __name__ == "__main__":
+    main()
