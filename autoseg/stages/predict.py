@@ -13,13 +13,13 @@ from autoseg.core.workspace import Workspace
 from autoseg.devices.select import limit_threads
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import Job, claim_jobs, find_jobs
+from autoseg.inference.record import prediction_record
 from autoseg.io.images import write_label
 from autoseg.io.raw import read_case
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.reporting.cases_view import follow_cases
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.model import MODEL_FILE, Model
-from autoseg.specs.prediction import PredictionRecord
 
 if TYPE_CHECKING:
     from autoseg.inference.export import MemberLogits
@@ -49,6 +49,7 @@ class Options:
         precision: Type to compute in; `auto` takes the fastest that the device has.
         overwrite: Predict again what is there.
         save_probabilities: Also keep compact probabilities.
+        postprocess: Apply the steps that the model folder names.
         workers: Cases read, and written, beside the one that is computed; None is one.
         threads: CPU threads; None leaves torch's choice.
     """
@@ -66,6 +67,7 @@ class Options:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     overwrite: bool = False
     save_probabilities: bool = False
+    postprocess: bool = True
     workers: int | None = None
     threads: int | None = None
 
@@ -115,7 +117,7 @@ def run(options: Options, workspace: Workspace) -> Outcome:
     incomplete = {problem.case_id or "": str(problem) for problem in problems}
     for reason in incomplete.values():
         logger.warning("%s", reason)
-    record = _record(options, model)
+    record = prediction_record(folder, model, options)
     waiting = claim_jobs(jobs, record, overwrite=options.overwrite)
     kept = tuple(job.case.case_id for job in jobs if job not in waiting)
     if kept:
@@ -163,6 +165,7 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
         step_size=options.step_size,
         mirror=options.mirror,
         precision=options.precision,
+        postprocess=options.postprocess,
     )
 
     def prepare(job: Job) -> PreparedCase:
@@ -180,17 +183,3 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
     ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
     finished = run_conveyor(jobs, prepare=prepare, compute=predictor.logits, finish=finish, ahead=ahead)
     return follow_cases("predict", ((each.item.case.case_id, each) for each in finished), len(jobs))
-
-
-def _record(options: Options, model: Model) -> PredictionRecord:
-    mirrors = model.predict.mirror if options.mirror is None else options.mirror
-    return PredictionRecord(
-        dataset=model.dataset,
-        method=model.method,
-        model=model.digest(),
-        configurations=options.configurations or model.selected,
-        folds=options.folds,
-        mirror_axes=model.mirror_axes if mirrors else (),
-        step_size=model.predict.step_size if options.step_size is None else options.step_size,
-        precision=options.precision,
-    )
