@@ -40,7 +40,6 @@ def predict(
     overwrite: Flag = False,
     save_probabilities: Flag = False,
     no_postprocess: Flag = False,
-    no_postprocess: Flag = False,
     common: Common = COMMON,
 ) -> int:
     """Segment every image of a folder.
@@ -61,7 +60,6 @@ def predict(
         overwrite: Predict again what is there.
         save_probabilities: Also keep compact probabilities.
         no_postprocess: Masks as the network gives them.
-        no_postprocess: Masks as the network gives them.
     """
     workspace = common.open("predict")
     from autoseg.stages import predict as stage
@@ -79,7 +77,6 @@ def predict(
         step_size=step_size,
         overwrite=overwrite,
         save_probabilities=save_probabilities,
-        postprocess=not no_postprocess,
         postprocess=not no_postprocess,
         workers=common.workers,
     )
