@@ -170,9 +170,7 @@ def _mean_dice(scores: CaseScores) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _sample(
-    title: str, scores: CaseScores, masks: Path, folder: Path, window: tuple[float, float] | None
-) -> Sample:
+def _sample(title: str, scores: CaseScores, masks: Path, folder: Path, window: tuple[float, float] | None) -> Sample:
     image = read_image(next((folder / "imagesTs").glob(f"{scores.id}_0000.*")))
     axes, flips = canonical_orientation(image.geometry)
     prediction, _ = read_label(next(masks.glob(f"{scores.id}.*")))

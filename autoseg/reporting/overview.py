@@ -17,7 +17,7 @@ COLOURS = ("#f2b134", "#e5383b", "#2a9df4", "#43aa8b", "#b07aa1", "#17becf", "#e
 """Per label, repeated when there are more; chosen to stand out on grey, neighbours apart for the colour-blind too."""
 CT_WINDOW_HU = (-110.0, 230.0)
 """Soft tissue, as abdominal scans are read."""
-ROW_INCHES, WIDTH_INCHES = 2.75, 10.0
+WIDTH_INCHES, PANEL_INCHES, MARGIN_INCHES = 10.0, 3.15, 1.05
 MARGIN_VOXELS = 3
 
 
@@ -57,12 +57,15 @@ def draw_overview(samples: Sequence[Sample], picture: Path, *, labels: Mapping[i
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    height = ROW_INCHES * len(samples) + 1.0
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor="white")
+    views = [_view(sample) for sample in samples]
+    shares = [view.height_share for view in views]
+    figure = Figure(
+        figsize=(WIDTH_INCHES, PANEL_INCHES * sum(shares) + MARGIN_INCHES), layout="constrained", facecolor="white"
+    )
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(samples), 3, squeeze=False)
-    for row, sample in zip(grid, samples, strict=True):
-        _draw_row(row, sample)
+    grid = figure.subplots(len(samples), 3, squeeze=False, height_ratios=shares)
+    for row, sample, view in zip(grid, samples, views, strict=True):
+        _draw_row(row, sample, view)
     for axes, name in zip(grid[0], ("image", "reference", "prediction"), strict=True):
         axes.set_title(name, fontsize=11)
     handles = [Patch(color=_colour(value), label=name) for value, name in labels.items()]
@@ -90,22 +93,45 @@ def telling_slice(reference: npt.NDArray[np.integer[Any]], prediction: npt.NDArr
     return int(np.argmax(weight))
 
 
-def _draw_row(row: Sequence[Any], sample: Sample) -> None:
+@dataclass(frozen=True)
+class _View:
+    """Part of a sample that is drawn.
+
+    Attributes:
+        slice_index: Which slice.
+        window: Grey values drawn black and white.
+        box: Rows and columns.
+        height_share: Height of the drawn part over its width, in millimetres.
+    """
+
+    slice_index: int
+    window: tuple[float, float]
+    box: tuple[slice, slice]
+    height_share: float
+
+
+def _view(sample: Sample) -> _View:
     index = telling_slice(sample.reference, sample.prediction)
     image = sample.image[index]
     low, high = sample.window or _window(image)
-    visible = _box(image > low + 0.1 * (high - low))
+    box = _box(image > low + 0.1 * (high - low))
+    rows, columns = image[box].shape
+    return _View(index, (low, high), box, rows * sample.spacing_mm[1] / (columns * sample.spacing_mm[2]))
+
+
+def _draw_row(row: Sequence[Any], sample: Sample, view: _View) -> None:
+    (low, high), place = view.window, (view.slice_index, *view.box)
     aspect = sample.spacing_mm[1] / sample.spacing_mm[2]
-    for axes, labels in zip(row, (None, sample.reference[index], sample.prediction[index]), strict=True):
-        axes.set_facecolor("black")
-        axes.imshow(image[visible], cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
+    for axes, labels in zip(row, (None, sample.reference[place], sample.prediction[place]), strict=True):
+        axes.imshow(sample.image[place], cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
         if labels is not None:
-            _draw_labels(axes, labels[visible])
+            _draw_labels(axes, labels)
         axes.set_xticks([])
         axes.set_yticks([])
     row[0].set_ylabel(sample.title, fontsize=10)
     style = {"color": "white", "fontsize": 9, "va": "bottom", "ha": "left"}
-    row[2].text(0.02, 0.02, "\n".join(sample.scores), transform=row[2].transAxes, **style)
+    patch = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 2.0}
+    row[2].text(0.02, 0.03, "\n".join(sample.scores), transform=row[2].transAxes, bbox=patch, **style)
 
 
 def _draw_labels(axes: Any, labels: npt.NDArray[np.integer[Any]]) -> None:
