@@ -83,7 +83,7 @@ def convert_one(job: Job, converter: Converter, spec: Dataset) -> tuple[Finding,
         DatasetError: With the case id; its files are removed, or a rerun would take the case for done.
     """
     try:
-        converter.convert_case(job.case, job.target)
+        told = converter.convert_case(job.case, job.target) or ()
     except DatasetError as error:
         raise DatasetError(error.problem, error.cure, case_id=job.case.case_id) from error
     written = RawCase(job.case.case_id, job.target.images, job.target.label)
@@ -93,4 +93,4 @@ def convert_one(job: Job, converter: Converter, spec: Dataset) -> tuple[Finding,
             for path in job.target.files:
                 path.unlink(missing_ok=True)
             raise DatasetError(finding.problem, finding.cure, case_id=job.case.case_id)
-    return findings
+    return (*(Finding("warn", job.case.case_id, problem, cure) for problem, cure in told), *findings)

@@ -121,8 +121,11 @@ class Converter(Protocol):
         """`dataset.json` of the result; `name` is the bare name of its folder unless the user gives another."""
         ...
 
-    def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
+    def convert_case(self, case: SourceCase, target: CaseTarget) -> Sequence[tuple[str, str]] | None:
         """Write the case's files.
+
+        Returns:
+            What was let pass but should be looked at, as (problem, cure); None is the same as nothing.
 
         Raises:
             DatasetError: The case is broken.
