@@ -75,7 +75,9 @@ def _start_logging(verb: str, level: str, root: Path) -> None:
     """Plain lines on standard error, and everything in a file of the workspace when there is one."""
     root_logger = logging.getLogger("autoseg")
     root_logger.setLevel(logging.DEBUG)
-    root_logger.handlers.clear()
+    for handler in tuple(root_logger.handlers):
+        root_logger.removeHandler(handler)
+        handler.close()
     console = logging.StreamHandler()
     console.setLevel(level.upper())
     console.setFormatter(logging.Formatter(f"{verb}: %(message)s"))

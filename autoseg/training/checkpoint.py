@@ -55,10 +55,8 @@ def load_checkpoint(path: Path, state: TrainingState, *, run_digest: str) -> dic
         CheckpointError: The file is damaged, or was written by a run with other settings.
     """
     tensors, metadata = _read(path)
-    if metadata["run"] != run_digest:
-        raise CheckpointError(
-            f"{path} belongs to a run with other settings", "use the same command, or start anew with --replan"
-        )
+    if metadata.get("run") != run_digest:
+        raise CheckpointError(f"{path} belongs to a run with other settings", "delete it to start this run anew")
     with torch.no_grad():
         for name, tensor in unique_state(state.network):
             tensor.copy_(tensors[f"weights/{name}"])
