@@ -97,14 +97,14 @@ class Outcome:
 
 
 def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
-    """Fingerprint, plan, preprocess, train, predict and score the held-out cases, choose, pack.
+    """Fingerprint, plan, preprocess, train, predict and score the held-out cases, choose, pack, clean.
 
     Every stage skips what is up to date, so that the same call goes on after an interruption.
 
     Raises:
         DatasetError: A case cannot be used, and `skip_bad_cases` is off or the case was usable a moment ago.
     """
-    from autoseg.stages import ensemble, fingerprint, plan, preprocess, train
+    from autoseg.stages import ensemble, fingerprint, plan, postprocess, preprocess, train
 
     dataset = options.dataset
     found = fingerprint.run(
@@ -134,6 +134,7 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     model = ensemble.run(
         ensemble.Options(dataset, method=planned.method, configurations=configurations, folds=options.folds), workspace
     )
+    postprocess.run(postprocess.Options(dataset, method=planned.method, workers=options.workers), workspace)
     return Outcome(model, {**found.quarantined, **prepared.quarantined})
 
 

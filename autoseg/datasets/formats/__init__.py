@@ -1,0 +1,1 @@
+"""Submission formats by name, one file each: `Options` and `build(options) -> SubmissionFormat`."""

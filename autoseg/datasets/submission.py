@@ -1,0 +1,84 @@
+"""What a submission format is, and where formats are found: built-in ones, and those that converters bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from autoseg.core.errors import RegistryError
+from autoseg.core.registry import Registry, nearest
+from autoseg.datasets.registry import converter_names, load_converter
+
+formats = Registry("autoseg.datasets.formats", "submission format")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a submission.
+
+    Attributes:
+        case_id: Its case.
+        path: Name in the archive, with `/` between folders.
+        image: File whose grid and header the mask takes.
+    """
+
+    case_id: str
+    path: str
+    image: Path
+
+
+class SubmissionFormat(Protocol):
+    """How a challenge wants its masks. Everything here is cheap: no image is read but by `problems`."""
+
+    name: str
+    """Word on the command line."""
+    container: Literal["zip", "folder"]
+    """One archive, or a folder."""
+    allowed: tuple[int, ...] | None
+    """Values that may occur; None takes the labels of the data set."""
+    values: Mapping[int, int]
+    """Label of the data set -> value to write; labels not named stay."""
+
+    def entries(self, cases: Mapping[str, Path]) -> tuple[Entry, ...]:
+        """Every file that the submission must hold.
+
+        Args:
+            cases: Case id -> its (first) image.
+        """
+        ...
+
+    def belongs(self, path: str) -> bool:
+        """Whether a file that is no entry may be in the archive, such as those of another task."""
+        ...
+
+    def notes(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """What the user should know about an archive with these files though nothing in it is wrong."""
+        ...
+
+
+def format_names() -> tuple[str, ...]:
+    """Built-in formats, and converters that name one of their own."""
+    own = [name for name in converter_names() if load_converter(name).spec().submission == name]
+    return tuple(sorted({*formats.names(), *own}))
+
+
+def load_format(name: str, options: Mapping[str, Any] | None = None) -> SubmissionFormat:
+    """A format by name; `-` and `_` are equal.
+
+    A converter brings one by naming it in its `spec().submission` and having `submission(options)` return it.
+
+    Raises:
+        RegistryError: Unknown name or option.
+    """
+    wanted = name.replace("-", "_")
+    if wanted in formats.names():
+        found: SubmissionFormat = formats.build(wanted, options)
+        return found
+    if wanted in converter_names():
+        make = getattr(load_converter(wanted), "submission", None)
+        if make is not None:
+            brought: SubmissionFormat = make(dict(options or {}))
+            return brought
+    raise RegistryError(f"unknown submission format '{name}'", nearest(wanted, format_names()))

@@ -1,0 +1,112 @@
+"""Would a challenge take these files? One verdict per file, before anything is uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.core.errors import AutosegError
+from autoseg.datasets._archive import list_archive, unpacked
+from autoseg.datasets.submission import Entry, SubmissionFormat
+from autoseg.io import nifti
+from autoseg.io.images import NIFTI_ENDINGS, image_ending, read_header, read_label
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Verdict on one file.
+
+    Attributes:
+        path: Name in the submission.
+        problems: Why it would be rejected; empty when it would not.
+        belongs_elsewhere: Nothing is known of its case, since it is of another task.
+    """
+
+    path: str
+    problems: tuple[str, ...] = ()
+    belongs_elsewhere: bool = False
+
+
+def check_submission(
+    archive: Path, form: SubmissionFormat, entries: Sequence[Entry], allowed: Collection[int]
+) -> Iterator[FileCheck]:
+    """Judge every file that is there or should be, by name.
+
+    Args:
+        archive: Zip or folder.
+        form: The format.
+        entries: What must be in it.
+        allowed: Values of a mask.
+
+    Raises:
+        SubmissionError: The archive cannot be read.
+    """
+    expected = {entry.path: entry for entry in entries}
+    present = list_archive(archive)
+    for path in sorted({*expected, *present}):
+        if path not in present:
+            yield FileCheck(path, ("it is missing",))
+        elif present.count(path) > 1:
+            yield FileCheck(path, (f"it is there {present.count(path)} times",))
+        elif path in expected:
+            with unpacked(archive, path) as file:
+                yield FileCheck(path, mask_problems(file, expected[path].image, allowed, stored_as=np.uint8))
+        elif form.belongs(path):
+            yield FileCheck(path, belongs_elsewhere=True)
+        else:
+            names = f"names such as {min(expected)}" if expected else "no file"
+            yield FileCheck(path, (f"no test case has this name; expected are {names}",))
+
+
+def mask_problems(
+    mask: Path, image: Path, allowed: Collection[int], *, stored_as: type[np.integer] | None = None
+) -> tuple[str, ...]:
+    """What is wrong with a mask for this image.
+
+    Args:
+        mask: File.
+        image: File of the case.
+        allowed: Values.
+        stored_as: Type that the file must have; None takes any that holds integers.
+    """
+    try:
+        labels, geometry = read_label(mask)
+        expected = read_header(image)
+    except AutosegError as error:
+        return (error.problem,)
+    problems = []
+    if labels.shape != expected.shape:
+        return (f"its shape is {labels.shape}, the image's {expected.shape} (z, y, x)",)
+    differing = geometry.differences(expected)
+    if differing:
+        problems.append(f"it differs from its image in {', '.join(differing)}")
+    wrong = sorted(set(np.unique(labels).tolist()) - set(allowed))
+    if wrong:
+        problems.append(f"it holds the value {wrong[0]}, allowed are {', '.join(map(str, sorted(allowed)))}")
+    if stored_as is not None and image_ending(mask) in NIFTI_ENDINGS:
+        found = nifti.read_header(mask).get_data_dtype()
+        if found != np.dtype(stored_as):
+            problems.append(f"it is stored as {found}, wanted is {np.dtype(stored_as)}")
+    return tuple(problems)
+
+
+def say_verdicts(verdicts: Sequence[FileCheck], *, good: Say, bad: Say) -> tuple[str, ...]:
+    """One line per file.
+
+    Returns:
+        The lines of the files that would be rejected.
+    """
+    rejected = []
+    for verdict in verdicts:
+        line = (
+            f"{verdict.path}: {'; '.join(verdict.problems) or 'of another task' * verdict.belongs_elsewhere or 'good'}"
+        )
+        (bad if verdict.problems else good)(line)
+        if verdict.problems:
+            rejected.append(line)
+    return tuple(rejected)

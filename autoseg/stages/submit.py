@@ -1,0 +1,165 @@
+"""`submit`: masks of the test cases -> an archive that the challenge takes, and `manifest.json` beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.core.errors import SubmissionError
+from autoseg.core.workspace import DATASET_FOLDER, Workspace
+from autoseg.datasets._archive import list_archive, read_file, write_folder, write_zip
+from autoseg.datasets.submission import Entry, SubmissionFormat, load_format
+from autoseg.datasets.submission_checks import check_submission, mask_problems, say_verdicts
+from autoseg.io.images import read_header, read_label, write_label
+from autoseg.io.label_files import find_label_files
+from autoseg.io.raw import find_images
+from autoseg.specs.dataset import Dataset
+from autoseg.specs.prediction import PredictionRecord
+from autoseg.specs.submission import Manifest, SubmittedFile
+
+logger = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+PREDICTION = "predict.json"
+PACKAGES = ("autoseg", "nibabel", "numpy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to pack, or to check.
+
+    Attributes:
+        input: Folder of masks; with `check` the archive or folder to judge.
+        dataset: Folder name of the data set whose test cases are answered.
+        output: Archive to write; not used with `check`.
+        format: Submission format.
+        settings: Options of the format; the task of `msd` is derived from the data set's number where not given.
+        images: Folder of the test images; None takes `imagesTs` of the data set.
+        join: Archives of other tasks whose files are taken over.
+        check: Only judge.
+    """
+
+    input: Path
+    dataset: str
+    output: Path | None = None
+    format: str = "msd"
+    settings: tuple[tuple[str, str], ...] = ()
+    images: Path | None = None
+    join: tuple[Path, ...] = ()
+    check: bool = False
+
+
+def run(options: Options, workspace: Workspace) -> Path:
+    """Pack what would be accepted, or judge what is there, with one line per file.
+
+    Returns:
+        The archive.
+
+    Raises:
+        SubmissionError: A file would be rejected; names the first and how many there are.
+        DatasetError: No masks, no images, or an image that lacks a channel.
+        RegistryError: Unknown format or option.
+    """
+    spec = Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json")
+    form = load_format(options.format, _settings(options))
+    folder = options.images or workspace.raw_dataset(options.dataset) / "imagesTs"
+    cases = {case.case_id: case.images[0] for case in find_images(folder, spec.channels())}
+    labels = {0, *spec.label_space().foreground_values}
+    allowed = set(form.allowed) if form.allowed is not None else {form.values.get(value, value) for value in labels}
+    entries = form.entries(cases)
+    if options.check:
+        _judge(options.input, form, entries, allowed)
+        return options.input
+    if options.output is None:
+        raise SubmissionError("no archive to write is named", "give --output, or --check to judge what is there")
+    masks = _masks(options.input, cases, labels)
+    files = {**_joined(options.join, form), **_rewritten(entries, masks, form)}
+    write = write_zip if form.container == "zip" else write_folder
+    digest = write(options.output, files)
+    _judge(options.output, form, entries, allowed)
+    _manifest(options, files, entries, digest).save(options.output.parent / MANIFEST)
+    return options.output
+
+
+def _settings(options: Options) -> dict[str, str]:
+    settings = dict(options.settings)
+    match = DATASET_FOLDER.fullmatch(options.dataset)
+    if options.format == "msd" and "task" not in settings and match:
+        settings["task"] = f"Task{int(match.group(1)):02d}_{match.group(2)}"
+    return settings
+
+
+def _masks(folder: Path, cases: Mapping[str, Path], labels: set[int]) -> dict[str, Path]:
+    """One sound mask per case; every file is judged before the first problem is raised."""
+    masks = find_label_files(folder)
+    lines = [f"{case_id}: it has no mask in {folder}" for case_id in cases if case_id not in masks]
+    lines += [f"{masks[case_id].name}: no test case has this name" for case_id in masks if case_id not in cases]
+    for case_id in sorted(masks.keys() & cases.keys()):
+        found = mask_problems(masks[case_id], cases[case_id], labels)
+        lines += [f"{masks[case_id].name}: {'; '.join(found)}"] * bool(found)
+    for line in lines:
+        logger.error("%s", line)
+    _refuse(lines)
+    return masks
+
+
+def _refuse(lines: Sequence[str]) -> None:
+    if lines:
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        raise SubmissionError(f"{lines[0]}{more}", "predict these cases again, with the images as names and grids")
+
+
+def _judge(archive: Path, form: SubmissionFormat, entries: Sequence[Entry], allowed: set[int]) -> None:
+    verdicts = tuple(check_submission(archive, form, entries, allowed))
+    _refuse(say_verdicts(verdicts, good=logger.info, bad=logger.error))
+    for note in form.notes(list_archive(archive)):
+        logger.warning("%s", note)
+
+
+def _rewritten(entries: Sequence[Entry], masks: Mapping[str, Path], form: SubmissionFormat) -> dict[str, bytes]:
+    """Files as they are submitted: uint8 with the header of the image, whoever wrote the masks."""
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in entries:
+            labels, _ = read_label(masks[entry.case_id])
+            written = labels.copy()
+            for value, other in form.values.items():
+                written[labels == value] = other
+            path = Path(folder) / Path(entry.path).name
+            write_label(path, written.astype(np.uint8), read_header(entry.image), like=entry.image)
+            files[entry.path] = path.read_bytes()
+    return files
+
+
+def _joined(archives: Sequence[Path], form: SubmissionFormat) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for archive in archives:
+        for name in list_archive(archive):
+            if not form.belongs(name) or name in files:
+                why = "is in two of the joined archives" if name in files else "is of no other task"
+                raise SubmissionError(f"{name} of {archive} {why}", "join archives of different tasks")
+            files[name] = read_file(archive, name)
+    return files
+
+
+def _manifest(options: Options, files: Mapping[str, bytes], entries: Sequence[Entry], digest: str) -> Manifest:
+    case_of = {entry.path: entry.case_id for entry in entries}
+    record = options.input / PREDICTION
+    return Manifest(
+        format=options.format,
+        dataset=options.dataset,
+        archive=options.output.name if options.output else "",
+        sha256=digest,
+        files=tuple(
+            SubmittedFile(case=case_of.get(path, ""), path=path, sha256=hashlib.sha256(content).hexdigest())
+            for path, content in sorted(files.items())
+        ),
+        prediction=PredictionRecord.load(record) if record.is_file() else None,
+        versions={name: version(name) for name in PACKAGES},
+    )
