@@ -145,7 +145,7 @@ def demo(
     variant: Literal["ct", "brain"] = "ct",
     cases: int = 24,
     test_cases: int = 6,
-    time_budget: str = "2m",
+    time_budget: str = "3m",
     size: str | None = None,
     device: str = "auto",
     seed: int = 0,

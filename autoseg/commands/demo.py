@@ -43,7 +43,7 @@ class Options:
     variant: str = "ct"
     cases: int = 24
     test_cases: int = 6
-    time_budget_s: float = 120.0
+    time_budget_s: float = 180.0
     size: str | None = None
     device: str = "auto"
     seed: int = 0
