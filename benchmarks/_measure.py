@@ -30,6 +30,7 @@ class Measurement:
         cpu_seconds: User and system time of the process and of all processes that it started.
         peak_bytes: Largest sum over those processes at one time; pages that several share count in each (RSS), or by
             shares (PSS) where that was asked for.
+        largest_bytes: Peak of the largest of those processes, by the kernel.
         failure: Why there is no result, or None.
         values: What the command printed as JSON in its last line, if it did.
     """
@@ -37,15 +38,17 @@ class Measurement:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    largest_bytes: int = 0
     failure: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
     def resources(self) -> dict[str, float]:
-        """The three figures, rounded, for the record."""
+        """The figures, rounded, for the record."""
         return {
             "seconds": round(self.seconds, 3),
             "cpu_seconds": round(self.cpu_seconds, 3),
             "peak_mib": round(self.peak_bytes / 2**20, 1),
+            "largest_process_mib": round(self.largest_bytes / 2**20, 1),
         }
 
 
@@ -82,13 +85,14 @@ def measure(
             # Before it is reaped, its group's number cannot belong to anyone else: ends an interrupted run, and the
             # children that a finished one left behind, which would disturb the next measurement.
             _kill(process.pid)
-            _, status, usage = os.wait4(process.pid, 0)
             sampler.stop()
+            _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     return Measurement(
         seconds=seconds,
         cpu_seconds=max(usage.ru_utime + usage.ru_stime, sampler.cpu_seconds),
         peak_bytes=sampler.peak_bytes if by_shares else max(sampler.peak_bytes, usage.ru_maxrss * 1024),
+        largest_bytes=usage.ru_maxrss * 1024,
         failure=_failure(process.returncode, errors, sampler),
         values=last_json_line(log.read_text(errors="replace")),
     )

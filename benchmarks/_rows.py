@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import DATASET, Bench, alternate, cpu, inner, peak_mib, side, summed, wall
+from benchmarks._bench import DATASET, Bench, alternate, cpu, inner, largest_mib, peak_mib, side, summed, wall
 from benchmarks._data import (
     OURS_PREPARE,
     ensure_prepared,
@@ -28,6 +28,11 @@ SOURCE_SPACING_MM = 3.0
 RowMaker = Callable[[Bench], list[Row]]
 Kind = tuple[str, str, Callable[[Measurement], tuple[float]]]
 """Name, unit, and how to get it from a run."""
+WHOLE_COMMAND: tuple[Kind, ...] = (
+    ("wall", "s", wall),
+    ("CPU", "s", cpu),
+    ("memory of the largest process", "MiB", largest_mib),
+)
 
 
 def help_(bench: Bench) -> list[Row]:
@@ -145,7 +150,7 @@ def export(bench: Bench) -> list[Row]:
         ours, peer, load = alternate(bench, run_ours, run_peer, peer_rounds=1)
         command = "labels_on_native_grid; convert_predicted_logits_to_segmentation_with_correct_shape"
         facts = {"logits": "x".join(map(str, source)), "grid": "x".join(map(str, shape))}
-        kinds = (("time", "s", inner), ("memory", "MiB", peak_mib))
+        kinds: tuple[Kind, ...] = (("time", "s", inner), ("memory", "MiB", largest_mib))
         rows += _resources(
             bench, f"export: {precision}", ours, peer, command=command, load=load, facts=facts, kinds=kinds
         )
@@ -164,11 +169,12 @@ def evaluate(bench: Bench) -> list[Row]:
             return bench.autoseg("evaluate", "-i", masks, "-r", references, "-o", report / "o.json", "-d", "4", *flags)
 
         def run_peer() -> Measurement:
-            return bench.nnunet("evaluate_simple", references, masks, "-l", "1", "2", "-o", report / "p.json")
+            labels = ("-l", "1", "2", "-np", str(bench.cores))
+            return bench.nnunet("evaluate_simple", references, masks, *labels, "-o", report / "p.json")
 
         ours, peer, load = alternate(bench, run_ours, run_peer)
         command = " ".join(("autoseg evaluate -i MASKS -r REFERENCES -d 4", *flags))
-        command += "; nnUNetv2_evaluate_simple REFERENCES MASKS -l 1 2"
+        command += "; nnUNetv2_evaluate_simple REFERENCES MASKS -l 1 2 -np CORES"
         facts = {"cases": len(list(masks.iterdir()))}
         rows += _resources(bench, f"evaluate: {name}", ours, peer, command=command, load=load, facts=facts)
     return rows
@@ -194,7 +200,7 @@ def _resources(
     command: str,
     load: float,
     facts: Mapping[str, object] | None = None,
-    kinds: Sequence[Kind] = (("wall", "s", wall), ("CPU", "s", cpu), ("memory", "MiB", peak_mib)),
+    kinds: Sequence[Kind] = WHOLE_COMMAND,
 ) -> list[Row]:
     """One row per kind of figure of the same runs."""
     return [

@@ -21,7 +21,7 @@ def row(name: str = "step", *, ours: Side, peer: Side, load: float = 0.1) -> Row
 
 
 def run(seconds: float, failure: str | None = None, **values: Any) -> Measurement:
-    return Measurement(seconds, 2 * seconds, 3 << 20, failure, values)
+    return Measurement(seconds, 2 * seconds, 3 << 20, failure=failure, values=values)
 
 
 def test_ratio_is_peer_over_ours_so_that_above_one_we_need_less() -> None:
@@ -42,9 +42,9 @@ def test_side_keeps_values_of_runs_that_worked_and_the_first_failure() -> None:
 
 
 def test_summed_adds_times_and_takes_the_largest_peak() -> None:
-    small = Measurement(1.0, 2.0, 5)
-    assert summed([small, Measurement(2.0, 3.0, 4)]) == Measurement(3.0, 5.0, 5)
-    assert summed([small, Measurement(2.0, 3.0, 4, "no")]).failure == "no"
+    small = Measurement(1.0, 2.0, 5, 2)
+    assert summed([small, Measurement(2.0, 3.0, 4, 3)]) == Measurement(3.0, 5.0, 5, 3)
+    assert summed([small, Measurement(2.0, 3.0, 4, failure="no")]).failure == "no"
 
 
 def test_table_shows_median_spread_ratio_and_failures() -> None:
