@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +105,13 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     Raises:
         DatasetError: A case cannot be used, and `skip_bad_cases` is off or the case was usable a moment ago.
     """
+    from autoseg.devices.select import select_device
+    from autoseg.planning.methods import load_method
     from autoseg.stages import ensemble, fingerprint, plan, postprocess, preprocess, train
 
+    # Mistyped settings are told before any case is read.
+    load_method(options.method, options.overrides)
+    select_device(options.device)
     dataset = options.dataset
     found = fingerprint.run(
         fingerprint.Options(dataset, workers=options.workers, skip_bad_cases=options.skip_bad_cases), workspace
@@ -164,7 +170,9 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     held_out = Splits.load(workspace.splits(options.dataset, planned.method)).fold(fold).val
     folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
     report, weights = folder / "report.json", folder.parent / FINAL
-    if report.is_file() and weights.is_file() and report.stat().st_mtime_ns >= weights.stat().st_mtime_ns:
+    several = len(options.configurations or planned.configurations) > 1
+    scored = report.is_file() and weights.is_file() and report.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+    if scored and not (several and lacks_probabilities(folder, held_out)):
         return report
     predict.run_held_out(
         predict.HeldOutOptions(
@@ -172,6 +180,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
             method=planned.method,
             configuration=configuration,
             fold=fold,
+            save_probabilities=several,
             device=options.device,
             threads=options.threads,
             workers=options.workers,
@@ -190,6 +199,11 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
         workspace,
     )
     return report
+
+
+def lacks_probabilities(folder: Path, cases: Iterable[str]) -> bool:
+    """Whether masks of a folder have no probabilities beside them, by which averages of configurations are scored."""
+    return not all((folder / "probabilities" / case).is_dir() for case in cases)
 
 
 def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:

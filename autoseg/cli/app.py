@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,20 +73,34 @@ app = App(
 )
 
 
+class _LogFile(logging.FileHandler):
+    """A file that a full or read-only disk leaves incomplete: the command's own one line says what is wrong."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _start_logging(verb: str, level: str, root: Path) -> None:
     """Plain lines on standard error, and everything in a file of the workspace when there is one."""
     root_logger = logging.getLogger("autoseg")
     root_logger.setLevel(logging.DEBUG)
     for handler in tuple(root_logger.handlers):
         root_logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
     console = logging.StreamHandler()
     console.setLevel(level.upper())
     console.setFormatter(logging.Formatter(f"{verb}: %(message)s"))
     root_logger.addHandler(console)
     if root.is_dir():
         folder = root / "logs"
-        folder.mkdir(exist_ok=True)
-        file = logging.FileHandler(folder / f"{time.strftime('%Y%m%d-%H%M%S')}_{verb}_{os.getpid()}.log", delay=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(exist_ok=True)
+        file = _LogFile(folder / f"{time.strftime('%Y%m%d-%H%M%S')}_{verb}_{os.getpid()}.log", delay=True)
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         root_logger.addHandler(file)

@@ -13,6 +13,14 @@ from pathlib import Path
 from autoseg.core.errors import StorageError
 
 PARTIAL_PREFIX = ".partial-"
+_CURES = {
+    errno.ENOSPC: "free some space or choose another --workspace or output folder",
+    errno.EDQUOT: "free some space or choose another --workspace or output folder",
+    errno.ENOTDIR: "a part of this path is a file; choose another folder",
+    errno.EEXIST: "a file is in the way; choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+}
 
 
 @contextlib.contextmanager
@@ -61,14 +69,6 @@ def named_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cures = {
-            errno.ENOSPC: "free some space or choose another --workspace or output folder",
-            errno.EDQUOT: "free some space or choose another --workspace or output folder",
-            errno.ENOTDIR: "a part of this path is a file; choose another folder",
-            errno.EEXIST: "a file is in the way; choose another folder",
-            errno.EACCES: "choose a folder that you may write to",
-            errno.EROFS: "choose a folder that you may write to",
-        }
-        if error.errno not in cures:
+        if error.errno not in _CURES:
             raise
-        raise StorageError(f"cannot write {path} ({os.strerror(error.errno)})", cures[error.errno]) from error
+        raise StorageError(f"cannot write {path} ({os.strerror(error.errno)})", _CURES[error.errno]) from error

@@ -71,7 +71,7 @@ def unflushed(name, count):
 
     def fsync(handle):
         nonlocal calls
-        hit = Path(os.readlink(f"/proc/self/fd/{handle}")).name == name
+        hit = Path(f"/proc/self/fd/{handle}").readlink().name == name
         calls += hit
         if hit and calls == count:
             die()
