@@ -42,7 +42,7 @@ def convert(
         source: The folder as downloaded; the phantom needs none.
         id: Number of the data set.
         dataset_name: Name of the data set.
-        option: Converter option key=value, e.g. `variant=brain`.
+        option: Converter option key=value, e.g. `variant=brain`; may be repeated.
         dry_run: Only list what would be written.
     """
     workspace = common.open("convert")
