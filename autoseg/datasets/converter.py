@@ -133,7 +133,10 @@ class Converter(Protocol):
         ...
 
     def example(self, root: Path) -> Path:
-        """Write a miniature of the original layout, two training cases, below `root` and return the source folder."""
+        """Write a miniature of the original layout below `root` and return the source folder.
+
+        It has two training cases, or two test cases where the source has no labels.
+        """
         ...
 
     def with_options(self, values: Mapping[str, Any]) -> Self:
