@@ -37,6 +37,8 @@ class RegionPair:
         ignored: Voxels of the box that were not annotated (False in both masks), or None.
         spacing_mm: Along (z, y, x).
         planar: The whole image is one slice; a region of one slice in a volume is not.
+        origin: First voxel of the box in the image, (z, y, x).
+        shape: Of the image, (z, y, x).
     """
 
     name: str
@@ -46,6 +48,8 @@ class RegionPair:
     ignored: Mask | None
     spacing_mm: tuple[float, float, float]
     planar: bool
+    origin: tuple[int, int, int] = (0, 0, 0)
+    shape: tuple[int, ...] = ()
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -79,7 +83,7 @@ def evaluate_case(
 
         protocol = load_protocol("autoseg")
     pairs = split_regions(prediction, reference, spacing_mm=spacing_mm, labels=labels, regions=protocol.regions(labels))
-    return {pair.name: protocol.score(pair) for pair in pairs}
+    return protocol.score_case(pairs)
 
 
 def split_regions(
@@ -143,6 +147,8 @@ def _pairs(
             None if ignored is None else ignored[box],
             (z, y, x),
             scale.shape[0] == 1,
+            (box[0].start, box[1].start, box[2].start),
+            tuple(scale.shape),
         )
 
 
@@ -204,6 +210,6 @@ def _unknown_label(value: int, allowed: Sequence[int], role: str) -> DatasetErro
 def _mask(array: Labels, positions: Sequence[int]) -> Mask:
     if len(positions) == 1:
         return np.ascontiguousarray(array == positions[0])
-    chosen = np.zeros(int(array.max()) + 2 + max(positions), dtype=np.bool_)
+    chosen = np.zeros(int(array.max()) + 2 + max(positions, default=0), dtype=np.bool_)
     chosen[list(positions)] = True
     return chosen[array]

@@ -101,7 +101,7 @@ def surface_distances(
     areas = element_areas_mm2(tuple(float(value) for value in spacing_mm))
     measured = []
     for this, other in ((0, 1), (1, 0)):
-        distances = _distances(counted[this], surfaces[other], spacing_mm)
+        distances = nearest_mm(counted[this], surfaces[other], spacing_mm)
         order = np.argsort(distances)
         measured.append((distances[order], areas[codes[this][counted[this]]][order]))
     return SurfaceDistances(*measured[0], *measured[1])
@@ -190,7 +190,7 @@ def _is_surface(codes: Codes) -> Mask:
     return (codes + np.uint8(1)) > 1
 
 
-def _distances(elements: Mask, surface: Mask, spacing_mm: Sequence[float]) -> Floats:
+def nearest_mm(elements: Mask, surface: Mask, spacing_mm: Sequence[float]) -> Floats:
     """Distance (mm) of every element to the nearest of `surface`, in the order of `elements[elements]`.
 
     A search tree over the surface beats a distance transform of the whole box, of which only the elements are used:

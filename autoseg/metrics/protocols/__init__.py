@@ -17,10 +17,11 @@ PROTOCOLS = Registry(__name__, "scoring protocol")
 
 
 def load_protocol(name: str, options: Mapping[str, Any] | None = None) -> Protocol:
-    """Protocol by name.
+    """Protocol by name; `-` and `_` are equal, and `NAME:VARIANT` is short for the option `variant`.
 
     Raises:
         RegistryError: Unknown protocol or option.
     """
-    protocol: Protocol = PROTOCOLS.build(name, options)
+    base, _, variant = name.replace("-", "_").partition(":")
+    protocol: Protocol = PROTOCOLS.build(base, {**(options or {}), **({"variant": variant} if variant else {})})
     return protocol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from autoseg.core.labels import LabelSpace
 from autoseg.metrics.aggregate import summarise
@@ -21,6 +21,10 @@ class Protocol(ABC):
     @abstractmethod
     def score(self, pair: RegionPair) -> dict[str, Score]:
         """Metric -> score of one region of one case."""
+
+    def score_case(self, pairs: Iterable[RegionPair]) -> dict[str, dict[str, Score]]:
+        """Region -> metric -> score of one case; overridden where regions are scored together."""
+        return {pair.name: self.score(pair) for pair in pairs}
 
     def regions(self, labels: LabelSpace) -> Regions:
         """Name -> label values of every region to score; the data set's own unless a challenge says otherwise."""
