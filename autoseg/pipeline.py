@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,8 +170,9 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
     report, weights = folder / "report.json", folder.parent / FINAL
     several = len(options.configurations or planned.configurations) > 1
-    scored = report.is_file() and weights.is_file() and report.stat().st_mtime_ns >= weights.stat().st_mtime_ns
-    if scored and not (several and lacks_probabilities(folder, held_out)):
+    # Averages of several configurations are scored by their probabilities.
+    kept = [folder / "probabilities" / case / f"{configuration}.b2nd" for case in held_out if several]
+    if all(_is_newer(path, weights) for path in (report, *kept)):
         return report
     predict.run_held_out(
         predict.HeldOutOptions(
@@ -201,9 +201,8 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     return report
 
 
-def lacks_probabilities(folder: Path, cases: Iterable[str]) -> bool:
-    """Whether masks of a folder have no probabilities beside them, by which averages of configurations are scored."""
-    return not all((folder / "probabilities" / case).is_dir() for case in cases)
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.is_file() and than.is_file() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
 
 
 def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from autoseg.inference.conveyor import Finished, run_conveyor
 from autoseg.inference.export import Labels, MemberLogits, labels_on_native_grid
 from autoseg.inference.model_folder import build_network
 from autoseg.inference.predictor import Runner
+from autoseg.inference.probabilities import probabilities_folder, save_probabilities
 from autoseg.io.case_store import StoredCase
 from autoseg.io.images import image_ending, read_label, write_label
 from autoseg.specs.plan import Configuration
@@ -72,13 +73,15 @@ class HeldOut:
     Args:
         folder: Of the run.
         file_ending: Of the data set; masks take it where it can be written.
+        probabilities: Also keep probabilities, which averages of several configurations are scored by.
 
     Raises:
         SpecError: There is no run.
     """
 
-    def __init__(self, folder: Path, file_ending: str) -> None:
+    def __init__(self, folder: Path, file_ending: str, *, probabilities: bool = False) -> None:
         self.folder = folder
+        self.probabilities = probabilities
         self.run = Run.load(folder / "run.json")
         self.space = LabelSpace.parse(self.run.labels, self.run.regions_class_order)
         self.ending = image_ending(Path(f"mask{file_ending}")) or ".nii.gz"
@@ -90,10 +93,14 @@ class HeldOut:
         return folder / "validation" / f"{case_id}{self.ending}"
 
     def waiting(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Case ids still to be predicted, and those whose mask is newer than the weights."""
+        """Case ids still to be predicted, and those whose mask (and probabilities) are newer than the weights."""
         trained = self.weights.stat().st_mtime_ns if self.weights.is_file() else math.inf
         cases = self.run.val_cases
-        done = {case for case in cases if (path := self.mask(case)).is_file() and path.stat().st_mtime_ns >= trained}
+        done = {
+            case
+            for case in cases
+            if all(path.is_file() and path.stat().st_mtime_ns >= trained for path in self._files(case))
+        }
         return tuple(case for case in cases if case not in done), tuple(case for case in cases if case in done)
 
     def predict(self, case_ids: Sequence[str], stored: Path, *, device: str = "auto") -> Iterator[Finished[StoredCase]]:
@@ -126,5 +133,12 @@ class HeldOut:
             previous=None if stage is None else lambda case_id: read_label(self.mask(case_id, stage))[0],
         )
 
+    def _files(self, case_id: str) -> tuple[Path, ...]:
+        mask, name = self.mask(case_id), self.run.configuration.name
+        return (mask, probabilities_folder(mask.parent, case_id) / f"{name}.b2nd") if self.probabilities else (mask,)
+
     def _write(self, case_id: str, labels: Labels, member: MemberLogits) -> None:
+        if self.probabilities:
+            folder = probabilities_folder(self.mask(case_id).parent, case_id)
+            save_probabilities(folder, self.run.configuration.name, member, regions=self.space.is_regions)
         write_label(self.mask(case_id), labels, member.record.original.geometry())

@@ -18,6 +18,11 @@ STEPS = 255
 """Probability 1 is stored as this: rounding is at most 0.002."""
 
 
+def probabilities_folder(masks: Path, case_id: str) -> Path:
+    """Where the probabilities of a case lie beside its mask in the folder `masks`."""
+    return masks / "probabilities" / case_id
+
+
 def save_probabilities(folder: Path, name: str, member: MemberLogits, *, regions: bool) -> None:
     """Write `NAME.b2nd` (heads, Z, Y, X; uint8, 255 = 1) and `NAME.json`, the record that leads to the image's grid.
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.atomic import replacing, write_text
 from autoseg.core.errors import DatasetError
+from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
+from autoseg.inference.scored_runs import WEIGHTS, ScoredRun, SharedCase, cross_validated_dice, find_runs, shared_cases
+from autoseg.io.label_files import find_label_files
+from autoseg.io.raw import RawDataset
+from autoseg.metrics.dice import mean_of_regions
 from autoseg.reporting.model_card import model_card
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.document import canonical_json
 from autoseg.specs.model import Member, Model
-from autoseg.specs.report import Report
-from autoseg.specs.run import Run
+from autoseg.specs.plan import Resampling
 
 logger = logging.getLogger(__name__)
-WEIGHTS = "weights_final.safetensors"
-REPORT = "validation/report.json"
 TIE = 1e-6
 """Dice differences below this count as equal; the simpler configuration then wins."""
+JOIN = "+"
+"""Between the names of configurations whose probabilities are averaged."""
 SIMPLICITY = ("2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres")
 
 
@@ -43,15 +48,6 @@ class Options:
     folds: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ScoredRun:
-    """A complete training with the scores of its held-out cases."""
-
-    folder: Path
-    run: Run
-    report: Report
-
-
 def run(options: Options, workspace: Workspace) -> Path:
     """Select and pack.
 
@@ -61,58 +57,86 @@ def run(options: Options, workspace: Workspace) -> Path:
     Raises:
         DatasetError: No complete, scored run is there.
     """
-    runs = _find_runs(options, workspace)
+    root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
+    runs = find_runs(root, configurations=options.configurations, folds=options.folds)
     if not runs:
         raise DatasetError(
             f"{options.dataset} has no complete and scored training of method '{options.method}'",
             "run autoseg plan_and_train first",
         )
-    scores = {name: _cross_validated_dice(group) for name, group in runs.items()}
+    raw, _ = RawDataset.scan(workspace.raw_dataset(options.dataset))
+    references = {case.case_id: case.label for case in raw.training if case.label is not None}
+    shared = shared_cases(runs, references) if len(runs) > 1 else ()
+    common = {case.case_id for case in shared} or None
+    scores = {name: cross_validated_dice(group, common) for name, group in runs.items()}
+    scores |= _scores_of_averages(shared, runs)
     selected, reason = select(scores)
     logger.info("%s", reason)
+    if JOIN in selected:
+        _write_merged(shared, selected, runs)
     folder = workspace.model(options.dataset, options.method)
     members = {name: _pack_member(folder, group) for name, group in runs.items()}
-    model = _model(runs, members, selected=selected, reason=reason, dataset=_dataset(options, workspace))
+    model = _model(runs, members, selected=selected, reason=reason, dataset=raw.spec)
     write_text(folder / "scores.json", canonical_json(scores) + "\n")
     write_text(folder / "card.md", model_card(model, {n: [r.report for r in g] for n, g in runs.items()}))
     model.save(folder / "model.json")
     return folder
 
 
-def select(scores: dict[str, float]) -> tuple[str, str]:
-    """Configuration with the highest cross-validated Dice, and why; ties go to the simpler one."""
+def select(scores: Mapping[str, float]) -> tuple[str, str]:
+    """Configuration, or configurations joined by `+`, with the highest cross-validated Dice, and why.
+
+    Ties go to fewer members, then to the simpler ones.
+    """
     best = max(scores.values())
-    tied = [name for name in scores if scores[name] >= best - TIE]
-    chosen = min(tied, key=lambda name: SIMPLICITY.index(name) if name in SIMPLICITY else len(SIMPLICITY))
+    chosen = min((name for name in scores if scores[name] >= best - TIE), key=_simplicity)
     table = ", ".join(f"{name} {score:.4f}" for name, score in sorted(scores.items(), key=lambda item: -item[1]))
     return chosen, f"{chosen} is used: mean Dice of the held-out cases {table}"
 
 
-def _find_runs(options: Options, workspace: Workspace) -> dict[str, list[ScoredRun]]:
-    root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
-    found: dict[str, list[ScoredRun]] = {}
-    for path in sorted(root.glob(f"*/fold_*/{REPORT}")):
-        folder = path.parents[1]
-        configuration, fold = folder.parent.name, folder.name.removeprefix("fold_")
-        wanted = (not options.configurations or configuration in options.configurations) and (
-            not options.folds or fold in options.folds
+def _simplicity(name: str) -> tuple[int, tuple[int, ...]]:
+    known = {each: place for place, each in enumerate(SIMPLICITY)}
+    members = name.split(JOIN)
+    return len(members), tuple(known.get(member, len(known)) for member in members)
+
+
+def _scores_of_averages(shared: Sequence[SharedCase], runs: Mapping[str, list[ScoredRun]]) -> dict[str, float]:
+    """`a+b` -> mean Dice of the averaged probabilities of two or three configurations."""
+    if not shared:
+        return {}
+    from autoseg.inference.subsets import has_probabilities, score_subsets, subsets_of
+
+    space, rules = _meaning(runs)
+    stored = [name for name in sorted(runs, key=_simplicity) if all(has_probabilities(case, name) for case in shared)]
+    if len(stored) < len(runs):
+        lacking = ", ".join(sorted(set(runs) - set(stored)))
+        logger.warning(
+            "%s: no probabilities of the held-out cases; plan_and_train with all of them adds these", lacking
         )
-        if wanted and (folder / WEIGHTS).is_file():
-            scored = ScoredRun(folder, Run.load(folder / "run.json"), Report.load(path))
-            found.setdefault(configuration, []).append(scored)
-    return found
+    subsets = subsets_of(stored)
+    found = score_subsets(shared, subsets, space, rules) if subsets else {}
+    return {JOIN.join(subset): mean_of_regions(means) or 0.0 for subset, means in found.items()}
 
 
-def _cross_validated_dice(runs: list[ScoredRun]) -> float:
-    """Mean over regions of the mean over all folds' held-out cases (undefined scores left out)."""
-    values: dict[str, list[float]] = {}
-    for scored in runs:
-        for case in scored.report.cases:
-            for region, metrics in case.regions.items():
-                if metrics["dice"].value is not None:
-                    values.setdefault(region, []).append(metrics["dice"].value)
-    means = [sum(region) / len(region) for region in values.values()]
-    return sum(means) / len(means) if means else 0.0
+def _write_merged(shared: Sequence[SharedCase], selected: str, runs: Mapping[str, list[ScoredRun]]) -> None:
+    """Held-out masks of the average, in a folder like those of a configuration: post-processing is decided on them."""
+    from autoseg.inference.subsets import write_merged
+
+    space, rules = _meaning(runs)
+    subset = tuple(selected.split(JOIN))
+    targets = {}
+    for case in shared:
+        folder = case.folders[subset[0]]
+        fold, mask = folder.parent, find_label_files(folder)[case.case_id]
+        targets[case.case_id] = fold.parents[1] / selected / fold.name / "validation" / mask.name
+    write_merged(shared, subset, targets, space, rules)
+
+
+def _meaning(runs: Mapping[str, list[ScoredRun]]) -> tuple[LabelSpace, dict[str, Resampling]]:
+    """Of the labels, and of each configuration's grid."""
+    first = next(iter(runs.values()))[0].run
+    rules = {name: group[0].run.configuration.preprocessing.resampling for name, group in runs.items()}
+    return LabelSpace.parse(first.labels, first.regions_class_order), rules
 
 
 def _pack_member(folder: Path, runs: list[ScoredRun]) -> Member:
@@ -129,7 +153,7 @@ def _pack_member(folder: Path, runs: list[ScoredRun]) -> Member:
 def _model(
     runs: dict[str, list[ScoredRun]], members: dict[str, Member], *, selected: str, reason: str, dataset: Dataset
 ) -> Model:
-    first = runs[selected][0].run
+    first = runs[selected.split(JOIN)[0]][0].run
     cases = {case for group in runs.values() for scored in group for case in scored.run.train_cases}
     return Model(
         dataset=first.dataset,
@@ -141,13 +165,9 @@ def _model(
         mirror_axes=first.mirror_axes,
         predict=first.method.predict,
         members=members,
-        selected=(selected,),
+        selected=tuple(selected.split(JOIN)),
         selection_reason=reason,
         training_cases=len(cases),
         licence=dataset.licence,
         versions=first.versions,
     )
-
-
-def _dataset(options: Options, workspace: Workspace) -> Dataset:
-    return Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json")

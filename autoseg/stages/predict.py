@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from autoseg.inference.predictor import PreparedCase
 
 logger = logging.getLogger(__name__)
-PROBABILITIES = "probabilities"
 MOST_AHEAD = 3
 """Cases in reading at a time: more fill the memory, and none of them computes faster."""
 
@@ -74,12 +73,13 @@ class Options:
 
 @dataclass(frozen=True)
 class HeldOutOptions:
-    """Which fold's held-out cases to segment; `device`, `threads` and `workers` as in `Options`."""
+    """Which fold's held-out cases to segment; the rest as in `Options`."""
 
     dataset: str
     method: str
     configuration: str
     fold: str
+    save_probabilities: bool = False
     device: str = "auto"
     threads: int | None = None
     workers: int | None = None
@@ -140,7 +140,8 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
 
     folder = workspace.run(options.dataset, options.method, options.configuration, options.fold)
     limit_threads(options.threads)
-    fold = HeldOut(folder, Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").file_ending)
+    ending = Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").file_ending
+    fold = HeldOut(folder, ending, probabilities=options.save_probabilities)
     waiting, kept = fold.waiting()
     if not waiting:
         return Outcome(kept=kept)
@@ -154,7 +155,7 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
 def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:
     from autoseg.inference.conveyor import run_conveyor
     from autoseg.inference.predictor import Predictor
-    from autoseg.inference.probabilities import save_probabilities
+    from autoseg.inference.probabilities import probabilities_folder, save_probabilities
 
     limit_threads(options.threads)
     predictor = Predictor.load(
@@ -175,7 +176,7 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
     def finish(job: Job, members: tuple[MemberLogits, ...]) -> None:
         if options.save_probabilities:
             for name, member in zip(predictor.final, members, strict=True):
-                target = job.output.parent / PROBABILITIES / job.case.case_id
+                target = probabilities_folder(job.output.parent, job.case.case_id)
                 save_probabilities(target, name, member, regions=predictor.space.is_regions)
         geometry = members[0].record.original.geometry()
         write_label(job.output, predictor.labels(members), geometry, like=job.case.images[0])

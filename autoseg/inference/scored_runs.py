@@ -1,0 +1,80 @@
+"""Finished trainings with the scores of their held-out cases; nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.metrics.dice import mean_of_regions, mean_per_region
+from autoseg.specs.report import Report
+from autoseg.specs.run import Run
+
+WEIGHTS = "weights_final.safetensors"
+REPORT = "validation/report.json"
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A complete training with the scores of its held-out cases."""
+
+    folder: Path
+    run: Run
+    report: Report
+
+
+@dataclass(frozen=True)
+class SharedCase:
+    """One case that every configuration held out.
+
+    Attributes:
+        case_id: Its name.
+        folders: Configuration -> `validation` folder of the fold that held it out.
+        reference: Label file.
+    """
+
+    case_id: str
+    folders: Mapping[str, Path]
+    reference: Path
+
+
+def find_runs(
+    root: Path, *, configurations: Collection[str] = (), folds: Collection[str] = ()
+) -> dict[str, list[ScoredRun]]:
+    """Complete and scored trainings of one method, by configuration.
+
+    Args:
+        root: Folder of the method's runs.
+        configurations: Only these; empty takes all.
+        folds: Only these; empty takes all.
+    """
+    found: dict[str, list[ScoredRun]] = {}
+    for path in sorted(root.glob(f"*/fold_*/{REPORT}")):
+        folder = path.parents[1]
+        configuration, fold = folder.parent.name, folder.name.removeprefix("fold_")
+        wanted = configuration in (configurations or (configuration,)) and fold in (folds or (fold,))
+        if wanted and (folder / WEIGHTS).is_file():
+            scored = ScoredRun(folder, Run.load(folder / "run.json"), Report.load(path))
+            found.setdefault(configuration, []).append(scored)
+    return found
+
+
+def cross_validated_dice(runs: Sequence[ScoredRun], cases: Collection[str] | None) -> float:
+    """Mean over regions of the mean over all folds' held-out cases, or some of them (undefined scores left out)."""
+    scored = [case for each in runs for case in each.report.cases if cases is None or case.id in cases]
+    rows = [{region: metrics["dice"].value for region, metrics in case.regions.items()} for case in scored]
+    return mean_of_regions(mean_per_region(rows)) or 0.0
+
+
+def shared_cases(runs: Mapping[str, Sequence[ScoredRun]], references: Mapping[str, Path]) -> tuple[SharedCase, ...]:
+    """Cases that every configuration held out and whose label file is known, sorted by id."""
+    folders: dict[str, dict[str, Path]] = {}
+    for name, group in runs.items():
+        for scored in group:
+            for case_id in set(scored.run.val_cases) - set(scored.run.train_cases):
+                folders.setdefault(case_id, {})[name] = scored.folder / "validation"
+    return tuple(
+        SharedCase(case_id, found, references[case_id])
+        for case_id, found in sorted(folders.items())
+        if len(found) == len(runs) and case_id in references
+    )
