@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ SHARE_OF_MEMORY = 0.85
 def main() -> int:
     """Measure the chosen rows; each is written as soon as it is there."""
     options = _parse()
+    # As an exception, so that the process being measured ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = (options.work / ("quick" if options.quick else "full")).absolute()
     memory = psutil.virtual_memory().total
     bench = Bench(
