@@ -27,6 +27,7 @@ from autoseg.core.errors import AutosegError
 @app.command
 def convert(
     name: str,
+    /,
     source: Path | None = None,
     *,
     id: int | None = None,  # noqa: A002 - the flag's name

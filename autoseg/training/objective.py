@@ -29,8 +29,8 @@ class Objective:
         self.space = space
         chosen = component or Component(name="dice_bce" if space.is_regions else "dice_ce")
         single = losses.build(chosen.name, chosen.options, space=space, batch_dice=batch_dice)
-        self._loss: Any = DeepSupervision(single, deep_supervision_weights(levels)) if levels > 1 else single
-        self._levels = levels
+        self._single: Any = single
+        self._deep = DeepSupervision(single, deep_supervision_weights(levels)) if levels > 1 else None
 
     def loss(self, outputs: torch.Tensor | Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Scalar loss.
@@ -39,15 +39,12 @@ class Objective:
             outputs: Logits (B, heads, *S), or one per decoder level, finest first.
             labels: (B, 1, *S) integer labels; -1 is outside of the volume.
         """
-        if self._levels > 1:
-            if isinstance(outputs, torch.Tensor):
-                outputs = (outputs,)
-            loss: torch.Tensor = self._loss(outputs, labels, self.space)
-            return loss
+        if self._deep is not None and not isinstance(outputs, torch.Tensor):
+            return self._deep(outputs, labels, self.space)
         logits = outputs if isinstance(outputs, torch.Tensor) else outputs[0]
         target, mask = make_targets(labels, self.space)
-        single: torch.Tensor = self._loss(logits, target, mask)
-        return single
+        loss: torch.Tensor = self._single(logits, target, mask)
+        return loss
 
     def counts(self, outputs: torch.Tensor | Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """(foreground targets, 3) int64: true positives, false positives, false negatives over the batch."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from cases import MemoryCase
 
+from autoseg.core.errors import DatasetError
 from autoseg.sampling import samplers
 from autoseg.training.loader import BatchLoader
 
@@ -15,9 +16,7 @@ CASES = [MemoryCase(name) for name in "abc"]
 
 def loader(source=(8, 8, 8), cases=CASES, batch_size=3, seed=5):
     flat = (1,) * (3 - len(source))
-    sampler = samplers.build(
-        "foreground", {}, patch_size_voxels=(*flat, *source), source_size_voxels=(*flat, *source)
-    )
+    sampler = samplers.build("foreground", {}, patch_size_voxels=(*flat, *source), source_size_voxels=(*flat, *source))
     return BatchLoader(cases, sampler, batch_size=batch_size, source_size_voxels=source, seed=seed)
 
 
@@ -59,6 +58,18 @@ def test_an_unreadable_case_is_named():
         def read_patch(self, start, stop):
             raise OSError("truncated")
 
-    with closing(loader(cases=[Broken("liver_7")]).stream(0)) as stream, pytest.raises(OSError, match="truncated") as info:
+    with (
+        closing(loader(cases=[Broken("liver_7")]).stream(0)) as stream,
+        pytest.raises(OSError, match="truncated") as info,
+    ):
         next(stream)
     assert info.value.__notes__ == ["while reading case liver_7 for batch 0"]
+
+
+def test_a_case_without_labels_is_named():
+    class Unlabelled(MemoryCase):
+        def read_patch(self, start, stop):
+            return super().read_patch(start, stop)[0], None
+
+    with pytest.raises(DatasetError, match="the preprocessed case liver_7 has no labels: run autoseg preprocess again"):
+        loader(cases=[Unlabelled("liver_7")]).batch(0)

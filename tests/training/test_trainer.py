@@ -1,0 +1,144 @@
+"""The loop: what it writes, how it goes on, when it gives up."""
+
+import json
+import signal
+import threading
+
+import pytest
+import torch
+from tiny import Silent, method, tiny_parts, tiny_run
+
+from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.io.weights import load_weights
+from autoseg.training import trainer
+from autoseg.training.interrupts import StopRequest
+from autoseg.training.trainer import BEST, CHECKPOINT, FINAL, LOG, Trainer, gradient_step
+
+
+def train(folder, run, *, stop_after=None, parts=None):
+    observer = Silent()
+    loop = Trainer(run, folder, parts or tiny_parts(run), observer)
+    if stop_after is not None:
+        told = observer.updated
+
+        def updated(update, total, loss):
+            told(update, total, loss)
+            if update == stop_after:
+                signal.raise_signal(signal.SIGTERM)
+
+        observer.updated = updated
+    loop.fit()
+    return observer
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def test_a_run_leaves_log_checkpoint_and_weights(tmp_path):
+    observer = train(tmp_path, tiny_run())
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, FINAL, BEST, LOG}
+    log = log_of(tmp_path)
+    assert [line["epoch"] for line in log] == [0, 1]
+    assert [line["update"] for line in log] == [2, 4]
+    assert log[0]["train_loss"] == pytest.approx(sum(observer.losses[:2]) / 2)
+    assert set(log[0]["time"]) == {"seconds", "finished"}
+    assert set(log[0]["dice"]) == {"ball"}
+
+
+def test_equal_runs_are_equal_and_other_seeds_are_not(tmp_path):
+    for name, seed in (("first", 0), ("second", 0), ("other", 1)):
+        (tmp_path / name).mkdir()
+        train(tmp_path / name, tiny_run(seed=seed))
+    first = (tmp_path / "first" / FINAL).read_bytes()
+    assert (tmp_path / "second" / FINAL).read_bytes() == first
+    assert (tmp_path / "other" / FINAL).read_bytes() != first
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_every_optimiser_stops_and_goes_on_exactly(tmp_path, name, average):
+    chosen = method(name=name, weight_average=average)
+    for folder in ("unbroken", "stopped"):
+        (tmp_path / folder).mkdir()
+    train(tmp_path / "unbroken", tiny_run(chosen))
+    with pytest.raises(Interrupted, match="stopped after update 3 of 4"):
+        train(tmp_path / "stopped", tiny_run(chosen), stop_after=3)
+    assert len(log_of(tmp_path / "stopped")) == 1
+    train(tmp_path / "stopped", tiny_run(chosen))
+    assert (tmp_path / "stopped" / FINAL).read_bytes() == (tmp_path / "unbroken" / FINAL).read_bytes()
+    losses = [[line["train_loss"] for line in log_of(tmp_path / folder)] for folder in ("unbroken", "stopped")]
+    assert losses[0] == losses[1]
+
+
+def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
+    with pytest.raises(Interrupted):
+        train(tmp_path, tiny_run(), stop_after=1)
+    (tmp_path / LOG).write_text(json.dumps({"update": 2}) + "\n" + '{"update": 4')
+    observer = train(tmp_path, tiny_run())
+    assert [line["update"] for line in log_of(tmp_path)] == [2, 4]
+    assert len(observer.losses) == 3
+
+
+def test_remains_of_a_killed_writer_are_removed(tmp_path):
+    (tmp_path / ".partial-abc").mkdir()
+    (tmp_path / ".partial-abc" / CHECKPOINT).write_bytes(b"half")
+    train(tmp_path, tiny_run(epochs=1))
+    assert not (tmp_path / ".partial-abc").exists()
+
+
+def test_final_weights_are_the_average_and_training_goes_on_with_the_live_ones(tmp_path):
+    run = tiny_run(method(weight_average=0.5))
+    parts = tiny_parts(run)
+    train(tmp_path, run, parts=parts)
+    stored = load_weights(tmp_path / FINAL)
+    live = dict(parts.state.network.named_parameters())
+    for name, average in parts.state.average.tensors.items():
+        assert torch.equal(stored[name], average)
+    assert any(not torch.equal(stored[name], live[name].detach()) for name in live)
+
+
+def test_a_loss_that_is_no_number_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "gradient_step", lambda *_, **__: float("nan"))
+    with pytest.raises(AutosegError, match="the loss is nan at update 0: lower the rate"):
+        train(tmp_path, tiny_run())
+
+
+def test_half_precision_scales_its_gradients():
+    run = tiny_run()
+    parts = tiny_parts(run)
+    batch = parts.train.batch(0)
+    plain = gradient_step(parts, batch, clip=1.0)
+    scaled = tiny_parts(run)
+    scaled.state.scaler = torch.amp.GradScaler("cpu")
+    assert gradient_step(scaled, batch, clip=1.0) == plain
+    for mine, theirs in zip(parts.state.network.parameters(), scaled.state.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_two_dimensional_runs_train(tmp_path):
+    assert len(train(tmp_path, tiny_run(dimensions=2)).epochs) == 2
+
+
+def test_the_second_ctrl_c_interrupts_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal_number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_keep_the_handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def inside():
+        with StopRequest():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before]
