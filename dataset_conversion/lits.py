@@ -10,7 +10,6 @@ header is given the directions that the axes have.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +23,12 @@ from autoseg.core.geometry import Geometry, Matrix3, Vector3
 from autoseg.datasets import CaseTarget, Converter, ConverterInfo, SourceCase
 from autoseg.datasets.files import folders_below, natural, take_image, take_label, volumes
 from autoseg.datasets.overlap import ircadb_patient, lits_group
+from autoseg.io.dicom import geometry_of, read_series
 from autoseg.io.images import read_header, read_image, write_image, write_label
 from autoseg.specs.dataset import Dataset, Provenance
 from dataset_conversion._ircadb_facts import SLICES, SPACING_MM
+from dataset_conversion._ircadb_layout import IMAGES, files_of, patients_in
 
-logger = logging.getLogger(__name__)
 _DEPTH = 3
 _EXCHANGED = "test-volume-59"
 _FROM_FILES = "ircadb:"
@@ -101,7 +101,7 @@ class Lits(Converter):
             licence=self.spec().licence,
         )
 
-    def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
+    def convert_case(self, case: SourceCase, target: CaseTarget) -> list[tuple[str, str]]:
         source = case.images[0]
         mended = self._mended(case, read_header(source))
         if mended is None:
@@ -110,6 +110,11 @@ class Lits(Converter):
             write_image(target.images[0], read_image(source).array, mended)
         if case.label is not None and target.label is not None:
             take_label(case.label, target.label, image=target.images[0], values={0: 0, 1: 1, 2: 2})
+        if mended is None:
+            return []
+        if case.case_id == _EXCHANGED:
+            return [("its second and third axes are exchanged", "the array is kept, the header says so")]
+        return [(f"spacing taken from {self.options.fix_spacing}, directions left as stored", "look at one slice")]
 
     def example(self, root: Path) -> Path:
         for number, batch in ((0, 1), (28, 2)):
@@ -149,15 +154,12 @@ class Lits(Converter):
         if self.options.fix_spacing == "table":
             spacing_mm = SPACING_MM[patient]
         else:
-            # Imported here: recognising a folder must not cost the import of pydicom.
-            from dataset_conversion._ircadb_scans import read_spacing_mm
-
             folder = Path(str(self.options.fix_spacing).removeprefix(_FROM_FILES))
-            spacing_mm, expected = read_spacing_mm(folder, patient)
+            scan = _ircadb_grid(folder, patient)
+            spacing_mm, expected = scan.spacing_mm, scan.shape[0]
         if slices != expected:
             problem = f"{case.images[0]} has {slices} slices, 3D-IRCADb-01 patient {patient} has {expected}"
             raise DatasetError(problem, "convert without fix_spacing", case_id=case.case_id)
-        logger.warning("%s: spacing taken from 3D-IRCADb-01, directions left as stored", case.case_id)
         return spacing_mm
 
 
@@ -178,6 +180,23 @@ def _collect(source: Path, pattern: str) -> dict[str, Path]:
                 raise DatasetError(f"{path} and {found[stem]} are the same volume", "remove one", case_id=stem)
             found[stem] = path
     return dict(sorted(found.items(), key=lambda item: natural(item[0])))
+
+
+def _ircadb_grid(folder: Path, patient: int) -> Geometry:
+    """Grid of the CT of a patient of 3D-IRCADb-01.
+
+    Raises:
+        DatasetError: No such patient below the folder, or no regular series of slices.
+    """
+    found = [one for one in patients_in(folder) if (one.collection, one.number) == (1, patient)]
+    if not found:
+        raise DatasetError(f"{folder} has no patient 3Dircadb1.{patient}", "unpack 3D-IRCADb-01 there")
+    details = {"collection": "1", "number": str(patient), "root": str(found[0].root)}
+    with files_of(SourceCase(found[0].case_id, (), details=details), IMAGES) as files:
+        series, _ = read_series(files[""])
+        if not series:
+            raise DatasetError(f"{found[0].root} holds no slices", "unpack 3D-IRCADb-01 again")
+        return geometry_of(series[0].slices)
 
 
 def _number(stem: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from autoseg.core.errors import RegistryError
 from autoseg.core.workspace import Workspace
-from autoseg.datasets import Converter, converter_names, load_converter
+from autoseg.datasets import Converter, converter_names, load_converter, recognising
 from autoseg.io.raw import RawDataset, check_labels, read_case
 from autoseg.stages import convert
 
@@ -64,6 +64,12 @@ def test_recognises_only_its_own_layout(converter: Converter, tmp_path: Path) ->
     assert converter.recognises(source) == bool(converter.spec().needs)
     for other in (tmp_path / "empty", tmp_path / "gone"):
         assert not converter.recognises(other)
+
+
+def test_no_other_converter_takes_its_layout(converter: Converter, tmp_path: Path) -> None:
+    if not converter.spec().needs:
+        pytest.skip("makes its data by itself")
+    assert recognising(converter.example(tmp_path / "source")) == (converter.spec().name,)
 
 
 def test_unknown_option(converter: Converter) -> None:
