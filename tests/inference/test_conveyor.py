@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from autoseg.core.errors import AutosegError, DatasetError
+from autoseg.core.errors import AutosegError, DatasetError, StorageError
 from autoseg.inference.conveyor import run_conveyor
 
 
@@ -45,6 +45,20 @@ def test_a_full_disk_stops_everything() -> None:
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         list(run_conveyor([0], prepare=lambda item: 1 // item, compute=abs, finish=lambda item, value: None))
+
+
+@pytest.mark.parametrize("error", [AutosegError("no device"), StorageError("the disk is full")])
+def test_what_every_case_would_meet_stops_all(error: AutosegError) -> None:
+    written: list[int] = []
+
+    def finish(item: int, value: int) -> None:
+        if item == 1:
+            raise error
+        written.append(item)
+
+    with pytest.raises(type(error), match=error.problem):
+        list(run_conveyor(range(9), prepare=lambda item: item, compute=lambda item: item, finish=finish))
+    assert 8 not in written
 
 
 def test_the_next_case_is_read_while_one_computes() -> None:

@@ -156,6 +156,29 @@ def test_wrong_image_folders(tmp_path: Path, names: tuple[str, ...], channels: i
     assert caught.value.case_id == "a"
 
 
+def test_wrong_cases_are_collected_and_the_others_found(tmp_path: Path) -> None:
+    for name in ("a_0000.nii.gz", "a_0000.mha", "b_0000.nii.gz", "c_0001.nii.gz"):
+        (tmp_path / name).touch()
+    problems: list[DatasetError] = []
+    assert [case.case_id for case in find_images(tmp_path, 1, problems)] == ["b"]
+    assert [problem.case_id for problem in problems] == ["a", "c"]
+    (tmp_path / "b_0000.nii.gz").unlink()
+    with pytest.raises(DatasetError, match="are the same image"):
+        find_images(tmp_path, 1, [])
+
+
+def test_a_data_set_opens_without_its_bad_cases(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "d", cases=("a", "b", "c", "d"))
+    (folder / "imagesTr" / "b_0001.nii.gz").unlink()
+    (folder / "labelsTr" / "c.nii.gz").unlink()
+    opened, bad = RawDataset.open_usable(folder)
+    assert [case.case_id for case in opened.training] == ["a", "d"]
+    assert set(bad) == {"b", "c"}
+    assert bad["b"].endswith("add b_0001.nii.gz, or remove the case")
+    with pytest.raises(DatasetError, match="numTraining = 9, but there are 2"):
+        RawDataset.open_usable(dataset(tmp_path / "e", numTraining=9))
+
+
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no images in .*: put files ending in \.nii\.gz"):
         find_images(tmp_path, 1)
