@@ -11,7 +11,7 @@ def test_message_joins_problem_and_cure():
 
 
 def test_dataset_error_survives_pickling_with_its_case():
-    error = pickle.loads(pickle.dumps(DatasetError("bad", "mend", case_id="liver_1")))
+    error = pickle.loads(pickle.dumps(DatasetError("bad", "mend", case_id="liver_1")))  # noqa: S301 - our own bytes
     assert (str(error), error.case_id) == ("bad: mend", "liver_1")
 
 

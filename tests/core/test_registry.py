@@ -65,7 +65,7 @@ def test_two_files_of_one_name_are_refused(registry, tmp_path):
     other.mkdir()
     (other / "dice.py").write_text(COMPONENT)
     importlib.import_module("parts_for_test").__path__.append(str(other))
-    with pytest.raises(RegistryError, match="two files .* define the loss 'dice'"):
+    with pytest.raises(RegistryError, match=r"two files .* define the loss 'dice'"):
         registry.names()
 
 
