@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 from autoseg.core.errors import RegistryError
 from autoseg.core.registry import nearest
@@ -42,6 +43,16 @@ def load_converter(name: str) -> Converter:
     Raises:
         RegistryError: Unknown name, or a module that does not import or has no `converter`.
     """
+    converter: Converter = converter_module(name).converter
+    return converter
+
+
+def converter_module(name: str) -> ModuleType:
+    """The file of a converter; `-` and `_` are equal.
+
+    Raises:
+        RegistryError: Unknown name, or a module that does not import or has no `converter`.
+    """
     wanted = name.replace("-", "_")
     if wanted not in _modules():
         raise RegistryError(f"unknown converter '{name}'", nearest(wanted, converter_names()))
@@ -52,8 +63,7 @@ def load_converter(name: str) -> Converter:
         raise RegistryError(f"{path.replace('.', '/')}.py does not import ({error!r})") from error
     if not hasattr(module, "converter"):
         raise RegistryError(f"{path.replace('.', '/')}.py has no 'converter'", "put an instance of a Converter there")
-    converter: Converter = module.converter
-    return converter
+    return module
 
 
 def recognising(source: Path) -> tuple[str, ...]:

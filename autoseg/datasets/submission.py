@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from autoseg.core.errors import RegistryError
 from autoseg.core.registry import Registry, nearest
-from autoseg.datasets.registry import converter_names, load_converter
+from autoseg.datasets.registry import converter_module, converter_names, load_converter
 
 formats = Registry("autoseg.datasets.formats", "submission format")
 
@@ -77,7 +77,7 @@ def load_format(name: str, options: Mapping[str, Any] | None = None) -> Submissi
         found: SubmissionFormat = formats.build(wanted, options)
         return found
     if wanted in converter_names():
-        make = getattr(load_converter(wanted), "submission", None)
+        make = getattr(converter_module(wanted), "submission", None)
         if make is not None:
             brought: SubmissionFormat = make(dict(options or {}))
             return brought

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from autoseg.core import workers
 from autoseg.core.errors import AutosegError, DatasetError
 from autoseg.core.workers import default_workers, run_cases
 
@@ -63,3 +64,24 @@ def test_workers_share_the_cpus_and_the_user_has_the_last_word(monkeypatch):
     found = {outcome.item: outcome.result for outcome in run_cases(threads, names, workers=2)}
     assert found == {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "MKL_NUM_THREADS": "5"}
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_processes_join_in_only_when_it_takes_long(monkeypatch):
+    started = []
+    original = workers.run_cases
+
+    def watched(function, items, *, workers, initializer=None):
+        started.append((len(items), workers))
+        return original(function, items, workers=1, initializer=initializer)
+
+    monkeypatch.setattr(workers, "run_cases", watched)
+    quick = list(workers.run_cases_growing(abs, [-1, -2, -3], workers=4))
+    assert [outcome.result for outcome in quick] == [1, 2, 3]
+    assert started == [(3, 1)]
+    started.clear()
+    slow = list(workers.run_cases_growing(abs, [-1, -2, -3], workers=4, alone_s=-1.0))
+    assert [outcome.result for outcome in slow] == [1, 2, 3]
+    assert started == [(3, 1), (2, 4)]
+    started.clear()
+    assert len(list(workers.run_cases_growing(abs, [-1, -2, -3], workers=1, alone_s=-1.0))) == 3
+    assert started == [(3, 1)]

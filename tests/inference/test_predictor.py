@@ -16,7 +16,10 @@ from autoseg.inference.export import merged_labels_on_native_grid
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities, save_probabilities
 from autoseg.io.images import read_image
+from autoseg.postprocessing import apply_steps
+from autoseg.specs.document import Component
 from autoseg.specs.model import Model
+from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
 
 Maker = Callable[..., Model]
 
@@ -131,3 +134,18 @@ def test_missing_and_damaged_probabilities_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.b2nd").write_bytes(b"nonsense")
     with pytest.raises(DatasetError, match=r"x\.b2nd cannot be read"):
         load_probabilities(tmp_path, "x")
+
+
+def test_the_steps_of_the_model_folder_are_applied(tmp_path: Path, make_model: Maker, images: Path) -> None:
+    folder = tmp_path / "model"
+    model = make_model(folder, "2d", "3d_fullres")
+    steps = (Component(name="keep_largest", options={"labels": [1]}),)
+    Postprocess(steps=steps, configurations=model.selected, model=model.digest()).save(folder / POSTPROCESS_FILE)
+    plain = Predictor.load(folder, device="cpu", precision="float32", postprocess=False)
+    cleaned = Predictor.load(folder, device="cpu", precision="float32")
+    image = images / "a_0000.nii.gz"
+    expected = apply_steps(steps, plain.predict(image).labels, read_image(image).geometry.spacing_mm)
+    np.testing.assert_array_equal(cleaned.predict(image).labels, expected)
+    assert not np.array_equal(expected, plain.predict(image).labels)
+    alone = Predictor.load(folder, device="cpu", precision="float32", configurations=("2d",))
+    assert (alone.steps, plain.steps, cleaned.steps) == ((), (), steps)

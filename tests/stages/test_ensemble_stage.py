@@ -34,7 +34,8 @@ from autoseg.stages.ensemble import Options, run, select
         ({"3d_fullres": 0.8, "3d_lowres": 0.8 - 2e-6}, "3d_fullres"),
         ({"other": 0.8, "3d_cascade_fullres": 0.8}, "3d_cascade_fullres"),
         ({"2d+3d_fullres": 0.8, "3d_cascade_fullres": 0.8}, "3d_cascade_fullres"),
-        ({"2d+3d_lowres+3d_fullres": 0.8, "3d_fullres+3d_cascade_fullres": 0.8, "2d": 0.1}, "3d_fullres+3d_cascade_fullres"),
+        ({"2d+3d_lowres+3d_fullres": 0.8, "3d_fullres+3d_cascade_fullres": 0.8, "2d": 0.1},
+         "3d_fullres+3d_cascade_fullres"),
         ({"2d+3d_fullres": 0.9, "2d": 0.8, "3d_fullres": 0.85}, "2d+3d_fullres"),
         ({"2d": 0.0}, "2d"),
     ],
@@ -101,7 +102,7 @@ def test_without_probabilities_single_configurations_are_compared(
 
 
 def store(fabricated: Any, configuration: str, fold: str, wrong: int) -> Path:
-    """A run whose probabilities are sure of the reference, but for one plane where it hesitates towards label 0 or 1."""
+    """A run whose probabilities are sure of the reference, but for one plane where it leans to label 0 or 1."""
     folder: Path = fabricated.run(configuration, fold, shift=1)
     for case in fabricated.FOLDS[fold]:
         truth = torch.from_numpy(fabricated.references[case].astype(np.int64))

@@ -86,7 +86,7 @@ def test_missing_masks_and_references_are_named(fabricated: Any) -> None:
     fabricated.model("3d_fullres")
     folder = fabricated.workspace.run(fabricated.DATASET, "autoseg", "3d_fullres", "1") / "validation"
     (folder / "c.nii.gz").unlink()
-    with pytest.raises(DatasetError, match="c has no mask in .*fold_1/validation"):
+    with pytest.raises(DatasetError, match=r"c has no mask in .*fold_1/validation"):
         run(Options(fabricated.DATASET), fabricated.workspace)
     (fabricated.raw / "labelsTr" / "a.nii.gz").unlink()
     with pytest.raises(DatasetError, match="a has no reference in the raw data set"):

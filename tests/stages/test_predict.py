@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,15 @@ def test_held_out_cases_are_predicted_once(trained: Path, workspace: Workspace) 
     assert predict.run_held_out(held_out, workspace).kept == ("u", "v")
     save_weights(trained / "weights_final.safetensors", _TINY.state(_TINY.configuration("3d_fullres"), 6))
     assert predict.run_held_out(held_out, workspace).written == ("u", "v")
+
+
+def test_probabilities_of_held_out_cases_are_added_when_asked_for(trained: Path, workspace: Workspace) -> None:
+    plain = predict.HeldOutOptions("Dataset900_Tiny", "test", "3d_fullres", "0", device="cpu", threads=1)
+    predict.run_held_out(plain, workspace)
+    assert not (trained / "validation" / "probabilities").exists()
+    wanted = replace(plain, save_probabilities=True)
+    assert predict.run_held_out(wanted, workspace).written == ("u", "v")
+    probabilities, record = load_probabilities(trained / "validation" / "probabilities" / "u", "3d_fullres")
+    assert probabilities.shape == (3, *record.shape_voxels)
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=0.01)
+    assert predict.run_held_out(wanted, workspace).kept == ("u", "v")
