@@ -16,14 +16,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets import CaseTarget, Converter, ConverterInfo, SourceCase
+from autoseg.datasets import CaseTarget, Converter, ConverterInfo, SourceCase, converter_names, load_converter
 from autoseg.io.archive import file_entry
 from autoseg.io.dicom import Series, Slice, read_series, volume_of
 from autoseg.io.images import write_image
 from autoseg.specs.dataset import Dataset, Provenance
 from dataset_conversion._dicom_example import write_example
 from dataset_conversion._dicom_tree import Study, looks_like_dicom, studies_in
-from dataset_conversion._ircadb_layout import patients_in
 
 
 class DicomOptions(BaseModel):
@@ -52,19 +51,21 @@ class Dicom(Converter):
         )
 
     def recognises(self, source: Path) -> bool:
-        """By the first files: 3D-IRCADb, whose slices lie in a folder of a known name, has its own converter."""
-        return source.is_dir() and not patients_in(source) and looks_like_dicom(source)
+        """By the first files, unless they belong to a data set that has a converter of its own."""
+        if not source.is_dir() or not looks_like_dicom(source):
+            return False
+        others = (name for name in converter_names() if name != self.spec().name)
+        return not any(load_converter(name).recognises(source) for name in others)
 
     def cases(self, source: Path) -> Sequence[SourceCase]:
         studies = studies_in(source)
         if not studies:
             raise DatasetError(f"{source} holds no DICOM images", f"give {self.spec().needs}")
         found = [case for study in studies for case in self._cases_of(study, source)]
-        return _with_own_names(found)
+        return tuple(_of_modality(case, _modality(found)) for case in _with_own_names(found))
 
     def dataset(self, source: Path) -> Dataset:
-        kinds = Counter(case.details["modality"] for case in self.cases(source) if case.details["modality"])
-        modality = kinds.most_common(1)[0][0] if kinds else "CT"
+        modality = _modality(self.cases(source))
         return Dataset(
             channel_names={"0": modality},
             labels={"background": 0, "foreground": 1},
@@ -135,6 +136,21 @@ def _case(series: Series, study: Study, source: Path) -> SourceCase:
             "tag": first.series_number or hashlib.blake2b(first.series.encode(), digest_size=3).hexdigest(),
         },
     )  # fmt: skip
+
+
+def _modality(cases: Sequence[SourceCase]) -> str:
+    """The most frequent one: all images of a data set are normalised alike."""
+    kinds = Counter(case.details["modality"] for case in cases if case.details["modality"])
+    return kinds.most_common(1)[0][0] if kinds else "CT"
+
+
+def _of_modality(case: SourceCase, modality: str) -> SourceCase:
+    own = case.details["modality"]
+    if case.details["problem"] or own == modality:
+        return case
+    problem = f"the series is {own or 'of no modality'}, most of {modality}"
+    cure = "convert them apart, or choose other series with --option series=..."
+    return replace(case, details={**case.details, "problem": problem, "cure": cure})
 
 
 def _broken(study: Study, source: Path, problem: str, cure: str) -> SourceCase:

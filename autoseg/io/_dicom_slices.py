@@ -119,8 +119,6 @@ def read_pixels(item: Slice) -> Array:
         line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         cure = "download it again; compressed pixels need `pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`"
         raise DatasetError(f"the pixels of {item.where} cannot be read ({line})", cure) from error
-    if array.shape != item.shape:
-        raise DatasetError(f"{item.where} has pixels of the shape {array.shape}, not {item.shape}", "export it again")
     return np.asarray(array, dtype=np.int32)
 
 
