@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autoseg.core.errors import DatasetError
 from autoseg.io.archive import Entry
-from autoseg.io.dicom import Slice, read_pixels, read_slice
+from autoseg.io.dicom import Slice, read_slice_and_pixels
 from dataset_conversion._ircadb_structures import LIVER, TUMOUR
 
 Mask = npt.NDArray[np.bool_]
@@ -35,11 +35,10 @@ def read_mask(entries: Sequence[Entry], slices: Sequence[Slice]) -> Mask:
     value = 0
     seen: dict[int, str] = {}
     for entry in entries:
-        found = _paired(entry, slices, index_of)
+        found, pixels = _paired(entry, slices, index_of)
         if found.number in seen:
             raise DatasetError(f"{entry.where} and {seen[found.number]} have the same instance number", _CURE)
         seen[found.number] = entry.where
-        pixels = read_pixels(found)
         value = value or int(pixels.max())
         if ((pixels != 0) & (pixels != value)).any():
             other = pixels[(pixels != 0) & (pixels != value)][0]
@@ -83,10 +82,11 @@ def check_liver(where: Path, masks: dict[str, Mask], named: Mapping[str, str]) -
     return told
 
 
-def _paired(entry: Entry, slices: Sequence[Slice], index_of: dict[int, int]) -> Slice:
-    found = read_slice(entry)
-    if not isinstance(found, Slice):
-        raise DatasetError(f"{entry.where} {found}", "remove the file or download it again")
+def _paired(entry: Entry, slices: Sequence[Slice], index_of: dict[int, int]) -> tuple[Slice, npt.NDArray[np.int32]]:
+    image = read_slice_and_pixels(entry)
+    if isinstance(image, str):
+        raise DatasetError(f"{entry.where} {image}", "remove the file or download it again")
+    found, pixels = image
     if found.number not in index_of:
         raise DatasetError(f"{entry.where} has the instance number {found.number}, which no CT slice has", _CURE)
     partner = slices[index_of[found.number]]
@@ -101,4 +101,4 @@ def _paired(entry: Entry, slices: Sequence[Slice], index_of: dict[int, int]) -> 
         (*found.row, *found.column), (*partner.row, *partner.column), atol=1e-3
     ):
         raise DatasetError(f"{entry.where} lies {apart:.3f} mm away from its CT slice {partner.where}", _CURE)
-    return found
+    return found, pixels

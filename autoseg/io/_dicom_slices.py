@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -89,7 +90,21 @@ def read_slice(entry: Entry) -> Slice | str:
     Raises:
         DatasetError: It is an image, but its place in the patient is missing or wrong, or it is multi-frame or colour.
     """
-    values = _dataset(entry.open, entry.where, pixels=False)
+    return _placed(_dataset(entry.open, entry.where, pixels=False), entry)
+
+
+def read_slice_and_pixels(entry: Entry) -> tuple[Slice, Array] | str:
+    """As `read_slice` and `read_pixels`, in one pass over the file.
+
+    Raises:
+        DatasetError: As both.
+    """
+    values = _dataset(entry.open, entry.where, pixels=True)
+    found = _placed(values, entry)
+    return (found, _pixels(values, entry.where)) if isinstance(found, Slice) else found
+
+
+def _placed(values: Any | None, entry: Entry) -> Slice | str:
     if values is None:
         return "is no DICOM file"
     if "Rows" not in values or "Columns" not in values:
@@ -112,13 +127,16 @@ def read_pixels(item: Slice) -> Array:
     Raises:
         DatasetError: The pixels are truncated, damaged, or compressed in a way that needs another package.
     """
-    values = _dataset(item.open, item.where, pixels=True)
+    return _pixels(_dataset(item.open, item.where, pixels=True), item.where)
+
+
+def _pixels(values: Any, where: str) -> Array:
     try:
-        array = values.pixel_array  # type: ignore[union-attr]
+        array = values.pixel_array
     except Exception as error:  # decoders of many packages, each with its own errors
         line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         cure = "download it again; compressed pixels need `pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`"
-        raise DatasetError(f"the pixels of {item.where} cannot be read ({line})", cure) from error
+        raise DatasetError(f"the pixels of {where} cannot be read ({line})", cure) from error
     return np.asarray(array, dtype=np.int32)
 
 
@@ -129,14 +147,14 @@ def _dataset(opening: Callable[[], IO[bytes]], where: str, *, pixels: bool) -> A
 
     try:
         with opening() as handle:
-            start = handle.read(_PREAMBLE)
+            # A zip's stream is slow in small steps; reading to its end also compares the checksum.
+            stream = io.BytesIO(handle.read()) if pixels else handle
+            start = stream.read(_PREAMBLE)
             bare = start[:2] == _BARE_START and b"DICM" not in start
-            handle.seek(0)
-            found = pydicom.dcmread(handle, stop_before_pixels=not pixels, force=bare)
+            stream.seek(0)
+            found = pydicom.dcmread(stream, stop_before_pixels=not pixels, force=bare)
             if bare and "TransferSyntaxUID" not in found.file_meta:
                 found.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-            if pixels:
-                handle.read()  # up to the end of a zip's member, where its checksum is compared
             return found
     except InvalidDicomError:
         return None

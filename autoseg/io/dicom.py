@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.geometry import Geometry
-from autoseg.io._dicom_slices import Slice, read_pixels, read_slice
+from autoseg.io._dicom_slices import Slice, read_pixels, read_slice, read_slice_and_pixels
 from autoseg.io.archive import Entry
 
-__all__ = ["Series", "Slice", "geometry_of", "read_pixels", "read_series", "read_slice", "sort_series", "volume_of"]
+__all__ = [
+    "Series", "Slice", "geometry_of", "read_series", "read_slice", "read_slice_and_pixels", "sort_series", "volume_of",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 _LOCALIZERS = {"LOCALIZER", "SCOUT", "TOPOGRAM"}
