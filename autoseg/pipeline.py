@@ -126,7 +126,9 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
         ),
         workspace,
     )
-    configurations = options.configurations or tuple(planned.configurations)
+    # The cascade is planned, but its training is not there yet.
+    single = tuple(name for name, one in planned.configurations.items() if one.previous_stage is None)
+    configurations = options.configurations or single
     prepared = preprocess.run(
         preprocess.Options(dataset, method=planned.method, configurations=configurations, workers=options.workers),
         workspace,

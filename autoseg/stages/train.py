@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.core.errors import DatasetError
+from autoseg.core.errors import DatasetError, SpecError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
 from autoseg.core.workspace import Workspace
@@ -73,12 +73,15 @@ def run(options: Options, workspace: Workspace) -> Path:
     Raises:
         CheckpointError: The folder holds a run with other settings and `replan` is off.
         DatasetError: Cases are not preprocessed.
+        SpecError: No such configuration or fold, or a cascade.
         Interrupted: Stopped by a signal; the state is saved.
     """
     method = load_method(options.method, options.overrides)
     plan = Plan.load(workspace.plan(options.dataset, method.name))
     fold = Splits.load(workspace.splits(options.dataset, method.name)).fold(options.fold)
     configuration = plan.configuration(options.configuration)
+    if configuration.previous_stage is not None:
+        raise SpecError(f"{configuration.name} cannot be trained yet", "choose another of -c 2d 3d_lowres 3d_fullres")
     folder = workspace.run(options.dataset, method.name, configuration.name, options.fold)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
     train_cases, val_cases = _open(stored, fold.train), _open(stored, fold.val)
