@@ -85,12 +85,17 @@ def convert_one(job: Job, converter: Converter, spec: Dataset) -> tuple[Finding,
     try:
         told = converter.convert_case(job.case, job.target) or ()
     except DatasetError as error:
+        _remove(job)  # the image may be there already though the label is broken
         raise DatasetError(error.problem, error.cure, case_id=job.case.case_id) from error
     written = RawCase(job.case.case_id, job.target.images, job.target.label)
     findings = check_case(written, spec.channels(), spec.label_space()).findings
     for finding in findings:
         if finding.severity == "fail":
-            for path in job.target.files:
-                path.unlink(missing_ok=True)
+            _remove(job)
             raise DatasetError(finding.problem, finding.cure, case_id=job.case.case_id)
     return (*(Finding("warn", job.case.case_id, problem, cure) for problem, cure in told), *findings)
+
+
+def _remove(job: Job) -> None:
+    for path in job.target.files:
+        path.unlink(missing_ok=True)
