@@ -23,6 +23,8 @@ from autoseg.specs.report import Score
 
 PENALTY_MM: Final = 373.0
 THRESHOLD: Final = 1e-6
+GLOBAL_TOLERANCE: Final = 0.5
+"""Voxels: panoptica measures whole regions without their spacing."""
 METRICS: Final = ("dice", "nsd", "hd95_mm")
 WORST: Final = (0.0, 0.0, PENALTY_MM)
 WANTED: Final = {
@@ -61,7 +63,8 @@ class Brats2025Protocol(Protocol):
         for predicted, referenced in match_best(found):
             pieces = (places[0][predicted], places[1][referenced])
             box = cover([piece for piece in pieces if piece is not None])
-            rows[referenced] = _measure(numbers[0][box] == predicted + 1, numbers[1][box] == referenced + 1, pair)
+            masks = (numbers[0][box] == predicted + 1, numbers[1][box] == referenced + 1)
+            rows[referenced] = _measure(*masks, pair.spacing_mm, tolerance_mm=min(pair.spacing_mm))
         tp, fp, fn = len(rows), len(found.predicted) - len(rows), len(found.referenced) - len(rows)
         scores = {
             **{f"global_{name}": score for name, score in _global(pair).items()},
@@ -77,7 +80,9 @@ class Brats2025Protocol(Protocol):
 
     def definitions(self) -> dict[str, str]:
         words = {
-            "global_dice, global_nsd, global_hd95_mm": "of the whole region",
+            "global_dice, global_nsd, global_hd95_mm": (
+                "of the whole region, in voxels: panoptica gives no spacing there, and the tolerance is 0.5 voxels"
+            ),
             "hd95_mm": (
                 "95th percentile of both directed distance lists joined, surface voxels by 6-neighbour erosion, mm"
             ),
@@ -109,21 +114,23 @@ def match_best(found: Overlaps) -> list[tuple[int, int]]:
     return [(int(p), int(r)) for r, p in zip(rows, columns, strict=True) if cost[p, r] < 1]
 
 
-def _measure(prediction: Mask, reference: Mask, pair: RegionPair) -> dict[str, float]:
+def _measure(
+    prediction: Mask, reference: Mask, spacing_mm: tuple[float, float, float], *, tolerance_mm: float
+) -> dict[str, float]:
     """Dice, NSD and HD95 of two masks that both have voxels."""
     both = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
-    found = voxel_surface_distances(prediction, reference, spacing_mm=pair.spacing_mm, neighbours=6)
+    found = voxel_surface_distances(prediction, reference, spacing_mm=spacing_mm, neighbours=6)
     dice = 2 * int(np.count_nonzero(prediction & reference)) / both
     if found is None:
         return dict(zip(METRICS, (dice, *WORST[1:]), strict=True))
-    nsd = found.mean_share_within(min(pair.spacing_mm))
+    nsd = found.mean_share_within(tolerance_mm)
     return dict(zip(METRICS, (dice, nsd, found.hausdorff_joined_mm(95)), strict=True))
 
 
 def _global(pair: RegionPair) -> dict[str, Score]:
     empty = pair.counts.empty
     if empty == "none":
-        measured = _measure(pair.prediction, pair.reference, pair)
+        measured = _measure(pair.prediction, pair.reference, (1.0, 1.0, 1.0), tolerance_mm=GLOBAL_TOLERANCE)
         return {name: Score(value=value) for name, value in measured.items()}
     values = (None, None, None) if empty == "both" else WORST
     return {name: Score(value=v, reason=f"empty in {empty}") for name, v in zip(METRICS, values, strict=True)}
