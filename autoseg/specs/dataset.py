@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import ConfigDict
 
 from autoseg.core.errors import SpecError
@@ -33,6 +35,8 @@ class Dataset(Document):
     """Channels, labels and cases of a raw data set. Unknown keys are kept out, not refused: the format is shared."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    # nnU-Net v2 takes the mere presence of "dataset" for an explicit map of cases.
+    OMIT_EMPTY: ClassVar[bool] = True
 
     channel_names: dict[str, str]
     """Channel index -> name; the name picks the normalisation (`CT` is special)."""

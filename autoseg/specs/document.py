@@ -70,12 +70,16 @@ class Document(Section):
         """
         return cls.parse(read_values(path), str(path))
 
+    OMIT_EMPTY: ClassVar[bool] = False
+    """Leave keys without a value out of the file, for formats shared with programs that test for the key alone."""
+
     def to_json(self) -> str:
         """Indented JSON in the order of the fields; equal documents give equal text.
 
         Keys of mappings keep their order: the order of `labels` is that of the network's heads.
         """
-        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+        values = self.model_dump(mode="json", exclude_none=self.OMIT_EMPTY)
+        return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
     def save(self, path: Path) -> None:
         """Write atomically."""
