@@ -173,3 +173,13 @@ def test_real_patient_gives_the_spacing(test_data: Path, tmp_path: Path) -> None
     with scan.open(name) as stream:
         exact = pydicom.dcmread(stream, stop_before_pixels=True).PixelSpacing
     assert np.allclose(spacing_mm, (1.6, *exact), rtol=0, atol=1e-6)
+
+
+def test_a_swapped_mask_leaves_nothing_of_its_case(source: Path, tmp_path: Path) -> None:
+    mask = source / "Training Batch 1" / "segmentation-0.nii"
+    write_label(mask, np.ones((4, 8, 8), np.uint8), Geometry((4, 8, 8), (1.0, 1.0, 1.0)))
+    with pytest.raises(DatasetError, match=r"segmentation-0\.nii has the shape \(4, 8, 8\), its image \(10, 14, 14\)"):
+        _convert(source, tmp_path / "w")
+    written = {path.name for path in (tmp_path / "w" / "raw").rglob("*.nii.gz")}
+    assert written == {"volume-28_0000.nii.gz", "volume-28.nii.gz", "test-volume-59_0000.nii.gz"}
+    assert not list((tmp_path / "w" / "raw").rglob("dataset.json"))
