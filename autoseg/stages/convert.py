@@ -72,6 +72,7 @@ def run(options: Options, workspace: Workspace) -> Path:
     todo = unfinished(folder, record, jobs)
     logger.info("%s: %d cases, %d to convert into %s", record.converter, len(jobs), len(todo), folder)
     if options.dry_run:
+        _list(jobs, spec)
         return folder
     if (folder / RECORD).is_file():
         record = record.model_copy(update={"warnings": Conversion.load(folder / RECORD).warnings})
@@ -79,6 +80,14 @@ def run(options: Options, workspace: Workspace) -> Path:
     warnings = _convert_all(converter, spec, todo, options.workers)
     _save(folder, spec, cases, record, warnings)
     return folder
+
+
+def _list(jobs: Sequence[Job], spec: Dataset) -> None:
+    """Log what was found: channels, labels, and a line per case with its sources."""
+    logger.info("channels: %s; labels: %s", ", ".join(spec.channels()), ", ".join(spec.labels))
+    for job in jobs:
+        sources = ", ".join(path.name for path in job.case.sources)
+        logger.info("%s (%s): %s", job.case.case_id, job.case.split, sources or "made by the converter")
 
 
 def _converter(options: Options) -> tuple[Converter, Path]:

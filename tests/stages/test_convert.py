@@ -69,6 +69,8 @@ def test_dry_run_writes_nothing(workspace: Workspace, source: Path, caplog: pyte
     with caplog.at_level(logging.INFO):
         run(workspace, source, dry_run=True)
     assert "3 cases, 3 to convert" in caplog.text
+    assert "channels: FLAIR, T1w; labels: background, organ, lesion" in caplog.text
+    assert "example_001 (train): example_001.nii.gz, example_001.nii.gz" in caplog.text
     assert not workspace.root.exists()
 
 
