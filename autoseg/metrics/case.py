@@ -116,12 +116,14 @@ def split_regions(
         predicted[ignored] = 0
     else:
         ignored = None
-    yield from _pairs(predicted, referenced, ignored, _Scale(values, prediction.shape, spacing_mm), regions)
+    scale = _Scale(values, (box[0].start, box[1].start, box[2].start), prediction.shape, spacing_mm)
+    yield from _pairs(predicted, referenced, ignored, scale, regions)
 
 
 @dataclass(frozen=True)
 class _Scale:
     values: Sequence[int]
+    origin: tuple[int, int, int]
     shape: tuple[int, ...]
     spacing_mm: Sequence[float]
 
@@ -147,7 +149,7 @@ def _pairs(
             None if ignored is None else ignored[box],
             (z, y, x),
             scale.shape[0] == 1,
-            (box[0].start, box[1].start, box[2].start),
+            (scale.origin[0] + box[0].start, scale.origin[1] + box[1].start, scale.origin[2] + box[2].start),
             tuple(scale.shape),
         )
 

@@ -1,4 +1,6 @@
-"""Make panoptica_2_1_7.json; run it in an environment of its own: pip install panoptica==2.1.7 brats-evaluation==0.0.10.
+"""Make panoptica_2_1_7.json; run it in an environment of its own.
+
+pip install panoptica==2.1.7 brats-evaluation==0.0.10
 
 It uses the evaluator that BraTS 2025 configures as the oracle, on the masks of lesion_masks.py as the label GTV.
 """
@@ -44,6 +46,7 @@ def figures(evaluator: Panoptica_Evaluator, seed: int) -> dict[str, float | None
 if __name__ == "__main__":
     config = str(files("brats_evaluation").joinpath("configs", "config_MenRT.yaml"))
     rows = [figures(Panoptica_Evaluator.load_from_config(config), seed) for seed in SEEDS]
-    table = {"made_by": "tests/golden/make_panoptica.py with panoptica 2.1.7 and brats-evaluation 0.0.10", "cases": rows}
+    made_by = "tests/golden/make_panoptica.py with panoptica 2.1.7 and brats-evaluation 0.0.10"
+    table = {"made_by": made_by, "cases": rows}
     text = json.dumps(table).replace('{"seed"', '\n {"seed"')
     Path(__file__).with_name("panoptica_2_1_7.json").write_text(text + "\n")

@@ -68,6 +68,7 @@ class LitsProtocolClean(LitsProtocol):
             "regions": "liver: liver and lesions; lesion: lesions",
             "dice": "2 |P & R| / (|P| + |R|) per case; lesion, both empty: 1; one empty: 0",
             "dice_global": "2 sum |P & R| / sum (|P| + |R|) over all cases (summary)",
+            "common_voxels, voxels": "|P & R| and |P| + |R| of a case, for the global Dice",
             "jaccard, voe": "Dice / (2 - Dice), and 1 minus it",
             "rvd": "(|P| - |R|) / |R|, signed",
             "assd_mm, rmsd_mm, mssd_mm": (
@@ -82,6 +83,7 @@ class LitsProtocolClean(LitsProtocol):
                 "FP = predictions outside detected pairs"
             ),
             "lesion_precision_*, lesion_recall_*": "summary: TP / (TP + FP), TP / (TP + FN) of the sums, 0 for 0 / 0",
+            "detected": "pairs of merged lesions that pass IoU > 0.5",
             "detected_*": "mean over lesions detected at IoU > 0.5, pooled over the set in the summary; none: no value",
             "burden_difference": "|lesion| / |liver| of the prediction - of the reference; none where a liver is empty",
             "burden_rmse, burden_max_error": "root mean square, and largest absolute difference (summary)",

@@ -85,6 +85,7 @@ class LitsOfficialProtocol(LitsProtocol):
             "regions": "liver: liver and lesions (label >= 1); lesion: label 2",
             "dice": "2 |P & R| / (|P| + |R|) per case (dice_per_case); lesion, both empty: 1",
             "dice_global": "2 sum |P & R| / sum (|P| + |R|) over all cases (summary); a liver counted absent adds |R|",
+            "common_voxels, voxels": "|P & R| and |P| + |R| of a case, for the global Dice",
             "jaccard, voe": "Dice / (2 - Dice), and 1 minus it",
             "rvd": "(|R| - |P|) / |P|, signed: the scorer swaps the two, the reverse of the textbook's",
             "assd_mm, rmsd_mm, mssd_mm": (
@@ -104,6 +105,7 @@ class LitsOfficialProtocol(LitsProtocol):
             ),
             "lesion_precision_*, lesion_recall_*": "summary: TP / (TP + FP), TP / (TP + FN) of the sums, 0 for 0 / 0",
             "empty reference": "TP 0, FN 0, every predicted lesion FP (the scorer stops with an error there)",
+            "detected": "pairs of merged lesions that pass IoU > 0.5",
             "detected_*": (
                 "mean over lesions detected at IoU > 0.5, pooled over the set in the summary; none in the whole set: "
                 "Dice 0, Jaccard 0, VOE 1, the others 9001"

@@ -96,7 +96,9 @@ def test_an_absent_liver_still_adds_to_the_global_dice() -> None:
     assert official["cases_scored_9001"].mean == 1
 
 
-@pytest.mark.parametrize(("prediction", "reference", "dice"), [("1111", "1112", 0), ("1112", "1111", 0), ("11", "11", 1)])
+@pytest.mark.parametrize(
+    ("prediction", "reference", "dice"), [("1111", "1112", 0), ("1112", "1111", 0), ("11", "11", 1)]
+)
 @pytest.mark.parametrize("protocol", BOTH)
 def test_empty_lesions(protocol: str, prediction: str, reference: str, dice: float) -> None:
     assert scores(protocol, prediction, reference)["lesion"]["dice"] == dice
@@ -208,7 +210,9 @@ def test_detection_equals_that_of_the_scorer(golden: dict[str, Any]) -> None:
         assert [made.tp, made.fp, made.fn] == golden[suffix]
     scored = values(case("lits_official", 1 + prediction.astype(np.uint8), 1 + reference.astype(np.uint8)))["lesion"]
     assert scored["detected"] == golden["detected"]
-    assert scored["detected_dice"] == (None if golden["detected_dice"] is None else pytest.approx(golden["detected_dice"]))
+    assert scored["detected_dice"] == (
+        None if golden["detected_dice"] is None else pytest.approx(golden["detected_dice"])
+    )
 
 
 def test_components_are_numbered_as_files_are_read() -> None:
@@ -224,7 +228,7 @@ def test_labels_by_region_by_number_or_by_another_name() -> None:
     expected = {"liver": (1, 2), "lesion": (2,), "liver without lesions": (1,)}
     for labels in (LABELS, nested, numbers):
         assert load_protocol("lits").regions(labels) == expected
-    with pytest.raises(SpecError, match="no label of the data set is the region 'lesion'.*lesions, tumor"):
+    with pytest.raises(SpecError, match=r"no label of the data set is the region 'lesion'.*lesions, tumor"):
         load_protocol("lits").regions(LabelSpace.parse({"background": 0, "liver": 1}))
 
 
