@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.geometry import Shape3
 from autoseg.io.archive import Entry
 from autoseg.io.dicom import Slice, read_slice_and_pixels
 from dataset_conversion._ircadb_structures import LIVER, TUMOUR
@@ -49,6 +50,24 @@ def read_mask(entries: Sequence[Entry], slices: Sequence[Slice]) -> Mask:
         folder = entries[0].where.rpartition("/")[0]
         raise DatasetError(f"{folder} has no slice for {lost[0].where} ({len(lost)} of {len(slices)} missing)", _CURE)
     return mask
+
+
+def paint(masks: Mapping[str, Sequence[Mask]], *, shape: Shape3) -> npt.NDArray[np.uint8]:
+    """Label map (Z, Y, X) with 1, 2, ... for structures in their order, later ones over earlier ones.
+
+    Raises:
+        DatasetError: Nothing is left of a structure, as where `skin`, the whole body, comes after the organs.
+    """
+    labels = np.zeros(shape, np.uint8)
+    for value, parts in enumerate(masks.values(), start=1):
+        for mask in parts:
+            labels[mask] = value
+    left = np.bincount(labels.ravel(), minlength=len(masks) + 1)
+    for value, (name, parts) in enumerate(masks.items(), start=1):
+        if not left[value] and any(mask.any() for mask in parts):
+            cure = "name structures that contain others first in --option structures=..."
+            raise DatasetError(f"later structures cover all of '{name}'", cure)
+    return labels
 
 
 def check_liver(where: Path, masks: dict[str, Mask], named: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from autoseg.io.images import write_image, write_label
 from autoseg.specs.dataset import Dataset, Provenance
 from dataset_conversion._ircadb_example import write_example
 from dataset_conversion._ircadb_layout import IMAGES, MASKS, Patient, files_of, part_of, patients_in
-from dataset_conversion._ircadb_masks import check_liver, read_mask
+from dataset_conversion._ircadb_masks import check_liver, paint, read_mask
 from dataset_conversion._ircadb_structures import LIVER, STRUCTURES, TUMOUR, parts_of, structure_of, unexpected
 
 logger = logging.getLogger(__name__)
@@ -156,12 +156,13 @@ class Ircadb(Converter):
             }
         if not self.options.structures:
             told.extend(check_liver(part_of(_patient(case), MASKS), masks, named))
-        labels = np.zeros((len(series.slices), *series.slices[0].shape), np.uint8)
-        for value, want in enumerate(wanted, start=1):
-            for folder, mask in masks.items():
-                if named[folder] in parts_of(want, named.values()):
-                    labels[mask] = value
-        return labels, sum(name == TUMOUR for name in named.values())
+        painted = {
+            want: [mask for folder, mask in masks.items() if named[folder] in parts_of(want, named.values())]
+            for want in wanted
+        }
+        return paint(painted, shape=(len(series.slices), *series.slices[0].shape)), sum(
+            name == TUMOUR for name in named.values()
+        )
 
     def _refuse_unknown(self, case: SourceCase, folders: Sequence[str]) -> None:
         for folder in sorted(folders):

@@ -88,6 +88,16 @@ def test_a_pair_of_sides_is_the_whole(source: Path) -> None:
     assert np.count_nonzero(_labels(_convert(source, structures="kidneys"), 1)) == 9 * 8 * 9
 
 
+def test_a_structure_that_later_ones_cover(source: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"later structures cover all of 'liver' .*: name structures that contain others"
+    ):
+        _convert(source, structures="liver,skin")
+    shutil.rmtree(source.parent.parent / "workspace")
+    labels = _labels(_convert(source, structures="skin,liver"), 1)
+    assert np.count_nonzero(labels == 2) == 9 * 8 * 9
+
+
 def test_options(source: Path) -> None:
     with pytest.raises(RegistryError, match=r"option 'structures' = .*no structure 'livr', .*liver"):
         IRCADB.with_options({"structures": "livr"})
