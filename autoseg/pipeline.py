@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.workspace import Workspace
@@ -12,9 +11,7 @@ from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Plan
 from autoseg.specs.splits import Splits
 from autoseg.training.agreement import FINAL
-
-if TYPE_CHECKING:
-    from autoseg.stages import train as train_stage
+from autoseg.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -47,22 +44,13 @@ STAGES = (
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TrainingSettings):
     """What to run from raw data to a model folder.
 
     Attributes:
         dataset: Folder name of the data set.
         configurations: Only these; empty means every planned one.
         folds: Numbers or `all`; empty means every fold.
-        method: Name or file.
-        overrides: `section.key=value` settings.
-        epochs: Epochs per fold; None asks the method.
-        iterations_per_epoch: Updates per epoch; None asks the method.
-        time_budget_s: Training time per fold instead of epochs.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        seed: Of every draw.
-        threads: CPU threads of training and prediction.
-        replan: Replace what was made with other settings.
         workers: Processes for work on many cases; None is as many as pay.
         skip_bad_cases: Leave out and name training cases that cannot be used, instead of stopping.
     """
@@ -70,15 +58,6 @@ class Options:
     dataset: str
     configurations: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
-    method: str = "autoseg"
-    overrides: tuple[str, ...] = ()
-    epochs: int | None = None
-    iterations_per_epoch: int | None = None
-    time_budget_s: float | None = None
-    device: str = "auto"
-    seed: int = 0
-    threads: int | None = None
-    replan: bool = False
     workers: int | None = None
     skip_bad_cases: bool = False
 
@@ -136,7 +115,8 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     check_prepared(dataset, prepared.quarantined, workspace)
     for configuration in configurations:
         for fold in options.folds or _all_folds(workspace, planned):
-            train.run(_training(options, configuration, fold), workspace)
+            chosen = train.Options(dataset, configuration=configuration, fold=fold, **options.settings())
+            train.run(chosen, workspace)
             score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace)
     model = ensemble.run(
         ensemble.Options(dataset, method=planned.method, configurations=configurations, folds=options.folds), workspace
@@ -210,22 +190,3 @@ def _is_newer(path: Path, than: Path) -> bool:
 def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:
     splits = Splits.load(workspace.splits(planned.dataset, planned.method))
     return tuple(str(index) for index in range(len(splits.folds)))
-
-
-def _training(options: Options, configuration: str, fold: str) -> train_stage.Options:
-    from autoseg.stages import train
-
-    return train.Options(
-        options.dataset,
-        configuration=configuration,
-        fold=fold,
-        method=options.method,
-        overrides=options.overrides,
-        epochs=options.epochs,
-        iterations_per_epoch=options.iterations_per_epoch,
-        time_budget_s=options.time_budget_s,
-        device=options.device,
-        seed=options.seed,
-        threads=options.threads,
-        replan=options.replan,
-    )

@@ -117,9 +117,7 @@ def predict(bench: Bench) -> list[Row]:
 
         def run_ours(model: Path = model) -> Measurement:
             shutil.rmtree(output / "ours", ignore_errors=True)
-            return bench.autoseg(
-                "predict", "-i", images, "-o", output / "ours", "-m", model, "--device", "cpu"
-            )
+            return bench.autoseg("predict", "-i", images, "-o", output / "ours", "-m", model, "--device", "cpu")
 
         ours, peer, load = alternate(bench, run_ours, run_peer)
         command = f"autoseg predict -i IMAGES -o MASKS -m MODEL --device cpu; {theirs}"

@@ -1,6 +1,6 @@
 """Measure the main job against nnU-Net v2, alternately, on this machine; see README.md in this folder.
 
-    python -m benchmarks.main_job --peer PEER/bin/python --data DATA --work WORK [--only NAME ...] [--quick]
+python -m benchmarks.main_job --peer PEER/bin/python --data DATA --work WORK [--only NAME ...] [--quick]
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ def main() -> int:
             continue
         table = write_results(folder, name, rows, head=head)
         for row in rows:
-            print(f"{row.name}: ours {_show(row.ours.median)}, peer {_show(row.peer.median)} {row.unit}, "
-                  f"ratio {_show(row.ratio)} {row.ours.failure or ''} {row.peer.failure or ''}", flush=True)
+            print(
+                f"{row.name}: ours {_show(row.ours.median)}, peer {_show(row.peer.median)} {row.unit}, "
+                f"ratio {_show(row.ratio)} {row.ours.failure or ''} {row.peer.failure or ''}",
+                flush=True,
+            )
         print(f"{row_name} took {time.perf_counter() - started:.0f} s -> {table}", flush=True)
     return 1 if failed else 0
 

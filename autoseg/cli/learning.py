@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from cyclopts import Group, Parameter
 
 from autoseg.cli.app import (
     COMMON,
@@ -22,21 +24,50 @@ from autoseg.cli.app import (
 from autoseg.core.durations import parse_duration_s
 
 
+@Parameter(name="*", group=Group("Training", sort_key=5))
+@dataclass(frozen=True)
+class Training:
+    """How to train.
+
+    Attributes:
+        method: Name or TOML file.
+        overrides: Setting section.key=value, may be repeated.
+        epochs: Epochs; a larger number extends a finished run [default: the method's].
+        iterations_per_epoch: Updates per epoch [default: the method's].
+        time_budget: Fill this time per fold instead, e.g. 20m.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Of every random draw.
+        threads: CPU threads.
+        replan: Replace a plan or a run made with other settings.
+    """
+
+    method: str = "autoseg"
+    overrides: Overrides = ()
+    epochs: int | None = None
+    iterations_per_epoch: int | None = None
+    time_budget: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    threads: int | None = None
+    replan: Flag = False
+
+    def settings(self) -> dict[str, Any]:
+        """Keywords of the options of stage and pipeline."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        budget = values.pop("time_budget")
+        return {**values, "time_budget_s": None if budget is None else parse_duration_s(budget)}
+
+
+TRAINING = Training()
+
+
 @app.command
 def train(
     dataset: Dataset,
     *,
     configurations: Configurations = ("3d_fullres",),
     folds: Folds = ("0",),
-    method: str = "autoseg",
-    overrides: Overrides = (),
-    epochs: int | None = None,
-    iterations_per_epoch: int | None = None,
-    time_budget: str | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    threads: int | None = None,
-    replan: Flag = False,
+    training: Training = TRAINING,
     common: Common = COMMON,
 ) -> int:
     """Train folds of planned and preprocessed configurations.
@@ -45,35 +76,14 @@ def train(
         dataset: Id, name or folder.
         configurations: What to train.
         folds: Numbers, or `all` for every case at once.
-        method: Name or TOML file.
-        overrides: Setting section.key=value, may be repeated.
-        epochs: Epochs; a larger number extends a finished run.
-        iterations_per_epoch: Updates per epoch.
-        time_budget: Fill this time per fold instead, e.g. 20m.
-        device: auto, cpu, cuda, cuda:1 or mps.
-        seed: Of every random draw.
-        threads: CPU threads.
-        replan: Throw away runs with other settings.
     """
     workspace = common.open("train")
     from autoseg.stages import train as stage
 
+    name = workspace.resolve_dataset(dataset)
     for configuration in configurations:
         for fold in folds:
-            options = stage.Options(
-                workspace.resolve_dataset(dataset),
-                configuration=configuration,
-                fold=fold,
-                method=method,
-                overrides=overrides,
-                epochs=epochs,
-                iterations_per_epoch=iterations_per_epoch,
-                time_budget_s=None if time_budget is None else parse_duration_s(time_budget),
-                device=device,
-                seed=seed,
-                threads=threads,
-                replan=replan,
-            )
+            options = stage.Options(name, configuration=configuration, fold=fold, **training.settings())
             stage.run(options, workspace)
     return DONE
 
@@ -84,16 +94,8 @@ def plan_and_train(
     *,
     configurations: Configurations = (),
     folds: Folds = (),
-    method: str = "autoseg",
-    overrides: Overrides = (),
-    epochs: int | None = None,
-    iterations_per_epoch: int | None = None,
-    time_budget: str | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    threads: int | None = None,
-    replan: Flag = False,
     skip_bad_cases: Flag = False,
+    training: Training = TRAINING,
     common: Common = COMMON,
 ) -> int:
     """Fingerprint, plan, preprocess, train, score the held-out cases and write one model folder.
@@ -104,15 +106,6 @@ def plan_and_train(
         dataset: Id, name or folder.
         configurations: Only these of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres.
         folds: Numbers [default: all five], or `all` for every case at once.
-        method: Name or TOML file.
-        overrides: Setting section.key=value, may be repeated.
-        epochs: Epochs.
-        iterations_per_epoch: Updates per epoch.
-        time_budget: Fill this time per fold instead, e.g. 20m.
-        device: auto, cpu, cuda, cuda:1 or mps.
-        seed: Of every random draw.
-        threads: CPU threads.
-        replan: Replace a plan or a run made with other settings.
         skip_bad_cases: Leave out training cases that cannot be used, instead of stopping.
     """
     workspace = common.open("plan_and_train")
@@ -122,17 +115,9 @@ def plan_and_train(
         workspace.resolve_dataset(dataset),
         configurations=configurations,
         folds=folds,
-        method=method,
-        overrides=overrides,
-        epochs=epochs,
-        iterations_per_epoch=iterations_per_epoch,
-        time_budget_s=None if time_budget is None else parse_duration_s(time_budget),
-        device=device,
-        seed=seed,
-        threads=threads,
-        replan=replan,
         workers=common.workers,
         skip_bad_cases=skip_bad_cases,
+        **training.settings(),
     )
     outcome = pipeline.plan_and_train(options, workspace)
     logger.info("model: %s", outcome.model)

@@ -21,6 +21,7 @@ from autoseg.specs.plan import Configuration, Plan
 from autoseg.specs.run import Run, Schedule
 from autoseg.specs.splits import Fold, Splits
 from autoseg.training.agreement import LOG, agree
+from autoseg.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -32,36 +33,18 @@ RECORDED_PACKAGES = ("autoseg", "torch", "numpy", "scipy", "blosc2")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TrainingSettings):
     """What to train.
 
     Attributes:
         dataset: Folder name of the data set.
         configuration: Name in the plan.
         fold: Number, or `all`.
-        method: Name or file.
-        overrides: `section.key=value` settings.
-        epochs: Epochs; None asks the method.
-        iterations_per_epoch: Updates per epoch; None asks the method.
-        time_budget_s: Fill this time instead of a number of epochs.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        seed: Of every draw.
-        threads: CPU threads; None leaves torch's choice.
-        replan: Throw away a run with other settings.
     """
 
     dataset: str
     configuration: str = "3d_fullres"
     fold: str = "0"
-    method: str = "autoseg"
-    overrides: tuple[str, ...] = ()
-    epochs: int | None = None
-    iterations_per_epoch: int | None = None
-    time_budget_s: float | None = None
-    device: str = "auto"
-    seed: int = 0
-    threads: int | None = None
-    replan: bool = False
 
 
 def run(options: Options, workspace: Workspace) -> Path:
