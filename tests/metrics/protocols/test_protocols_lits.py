@@ -16,12 +16,16 @@ import pytest
 from scipy import ndimage
 
 from autoseg.core.errors import SpecError
+from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
+from autoseg.core.workspace import Workspace
+from autoseg.io.images import write_label
 from autoseg.metrics import evaluate_case
 from autoseg.metrics.components import count_overlaps, number_in_file_order
 from autoseg.metrics.protocols import load_protocol
 from autoseg.metrics.protocols._lits_detection import detect, detect_official
-from autoseg.specs.report import CaseScores, Summary
+from autoseg.specs.report import CaseScores, Report, Summary
+from autoseg.stages import evaluate
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TABLE = json.loads((GOLDEN / "lits_detection.json").read_text())
@@ -236,3 +240,15 @@ def test_without_names_or_lesions_the_liver_is_scored() -> None:
     labels = LabelSpace(("1",), ((1,),))
     regions = evaluate_case(row("11."), row("11."), spacing_mm=(1, 1, 1), labels=labels, protocol=load_protocol("lits"))
     assert (regions["liver"]["dice"].value, regions["lesion"]["dice"].value) == (1, 1)
+
+
+def test_the_evaluate_stage_scores_a_folder(tmp_path: Path) -> None:
+    for number, (prediction, reference) in enumerate((("12212", "12212"), ("12221", "12222"))):
+        for side, drawn in (("p", prediction), ("r", reference)):
+            write_label(tmp_path / side / f"{number}.nii.gz", row(drawn), Geometry((1, 1, 5), (1.0, 1.0, 1.0)))
+    options = evaluate.Options(
+        tmp_path / "p", tmp_path / "r", tmp_path / "report.json", protocol="lits-official", workers=1
+    )
+    report = evaluate.run(options, Workspace(tmp_path / "workspace"))
+    assert report.summary["lesion"]["detected_dice"].mean == pytest.approx((1 + 1 + 6 / 7) / 3)
+    assert Report.load(tmp_path / "report.json").definitions["rvd"].startswith("(|R| - |P|) / |P|")
