@@ -23,6 +23,7 @@ from autoseg.metrics.protocols.brats2025 import match_best
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TABLE = json.loads((GOLDEN / "panoptica_2_1_7.json").read_text())
+LESIONWISE = json.loads((GOLDEN / "brats_lesionwise.json").read_text())
 LESIONS = runpy.run_path(str(GOLDEN / "lesion_masks.py"))
 NUMBERS = LabelSpace(tuple("1234"), tuple((value,) for value in range(1, 5)))
 DIAGONAL_MM = 373.12866
@@ -217,6 +218,17 @@ def test_2024_radiotherapy_does_not_average_false_positives() -> None:
     assert (found["lesions_fp"], found["lesionwise_dice"], found["lesionwise_hd95_mm"]) == (1, 1, 0)
     missed = score("brats2024:men-rt", np.zeros_like(reference), reference, labels)["GTV"]
     assert missed["lesionwise_hd95_mm"] == pytest.approx((8**2 + 8**2 + 40**2) ** 0.5)
+
+
+@pytest.mark.parametrize("golden", LESIONWISE["cases"], ids=lambda golden: f"{golden['protocol']}-{golden['seed']}")
+def test_lesionwise_scores_equal_the_published_steps(golden: dict[str, Any]) -> None:
+    prediction, reference = (mask.astype(np.uint8) for mask in LESIONS["masks"](golden["seed"]))
+    labels = LabelSpace.parse({"background": 0, "NETC": 1, "ET": 2})
+    rules = load_protocol(golden["protocol"])
+    made = evaluate_case(prediction, reference, spacing_mm=LESIONS["SPACING_MM"], labels=labels, protocol=rules)["WT"]
+    assert [made[f"lesions_{name}"].value for name in ("tp", "fp", "fn")] == golden["lesions"]
+    assert made["lesionwise_dice"].value == pytest.approx(golden["dice"], abs=1e-9)
+    assert made["lesionwise_hd95_mm"].value == pytest.approx(golden["hd95_mm"], abs=1e-4)
 
 
 @pytest.mark.parametrize("golden", TABLE["cases"], ids=lambda golden: golden["seed"])
