@@ -8,6 +8,7 @@ BraTS-GLI-00000-000/BraTS-GLI-00000-000-{t1n,t1c,t2w,t2f,seg}.nii.gz            
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -80,6 +81,7 @@ class Brats(Converter):
             + (f"; absent everywhere: {', '.join(missing)}" if missing else ""),
             reference=self.spec().citation,
             licence=self.spec().licence,
+            scoring=_scored_as(edition, found[0].folder.name),
         )
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
@@ -108,6 +110,16 @@ class Brats(Converter):
                 f"{source} mixes the labels of {' and '.join(sorted(names))}", "convert each into a data set of its own"
             )
         return EDITIONS[names.pop()]
+
+
+def _scored_as(edition: Edition, case: str) -> str:
+    """The first challenge with these labels; another year's is chosen with `evaluate --protocol`."""
+    group = re.match(r"brats-(gli|men|met|ped|ssa)-", case, re.IGNORECASE)
+    variant = group.group(1).lower() if group else "gli"
+    if edition.name == "2024":
+        return "brats2025:met" if variant == "met" else "brats2024:gli"
+    names = {"2015": "brats2020", "2017": "brats2020", "ped": "brats2024:ped", "men_rt": "brats2024:men_rt"}
+    return names.get(edition.name, f"brats2023:{variant}")
 
 
 def _take_masked(source: Path, target: Path, mask: Path) -> None:

@@ -13,6 +13,7 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.geometry import Geometry
 from autoseg.datasets import CaseTarget, Converter, ConverterInfo, SourceCase
 from autoseg.datasets.files import is_junk, link_or_copy
+from autoseg.datasets.overlap import lits_group
 from autoseg.io import nifti
 from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.specs.dataset import Dataset, Provenance
@@ -20,6 +21,20 @@ from autoseg.specs.document import read_values
 
 _ENDING = ".nii.gz"
 _TASK = re.compile(r"Task(\d\d)_(.+)")
+_LAST_LITS = 130
+_SCORED_AS = {
+    "01": "brain",
+    "02": "heart",
+    "03": "liver",
+    "04": "hippocampus",
+    "05": "prostate",
+    "06": "lung",
+    "07": "pancreas",
+    "08": "hepatic_vessel",
+    "09": "spleen",
+    "10": "colon",
+}
+"""Task number -> variant of the protocol `msd`: the tolerance of the surface Dice differs."""
 
 
 class MedicalDecathlon(Converter):
@@ -77,6 +92,7 @@ class MedicalDecathlon(Converter):
             description=str(values.get("description", "")),
             reference=str(values.get("reference", "")),
             licence=str(values.get("licence") or values.get("license") or self.spec().licence),
+            scoring=f"msd:{_SCORED_AS[match.group(1)]}" if match and match.group(1) in _SCORED_AS else "msd",
         )
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
@@ -148,7 +164,7 @@ def _case(source: Path, image: Path, label: Path | None) -> SourceCase:
 def _overlap_group(case_id: str) -> str | None:
     """Task03 is LiTS with the same numbers, training and test apart; its cases must not meet LiTS in a split."""
     match = re.fullmatch(r"liver_(\d+)", case_id)
-    return f"lits-{int(match.group(1))}" if match and int(match.group(1)) <= 130 else None
+    return lits_group(int(match.group(1))) if match and int(match.group(1)) <= _LAST_LITS else None
 
 
 def _split_channels(image: Path, targets: tuple[Path, ...]) -> None:

@@ -12,8 +12,26 @@ from rich.table import Table
 from autoseg.metrics.aggregate import MEAN
 from autoseg.specs.report import Report, Score, Summary
 
-HEADLINE = ("dice", "iou", "precision", "recall", "hd95_mm", "assd_mm", "nsd", "lesion_f1", "volume_difference_ml")
-"""Metrics of the table for the eye; the CSV has all of them."""
+HEADLINE = (
+    "dice",
+    "dice_global",
+    "lesionwise_dice",
+    "iou",
+    "precision",
+    "recall",
+    "hd95_mm",
+    "lesionwise_hd95_mm",
+    "ravd_percent",
+    "assd_mm",
+    "mssd_mm",
+    "nsd",
+    "lesion_f1",
+    "lesion_precision_gt50",
+    "lesion_recall_gt50",
+    "burden_rmse",
+    "volume_difference_ml",
+)
+"""Metrics of the table for the eye, as far as the protocol has them; the CSV and the report have all."""
 NONE = "-"
 
 

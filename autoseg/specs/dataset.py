@@ -54,6 +54,8 @@ class Dataset(Document):
     """Citation or address."""
     licence: str = ""
     """Licence of the images."""
+    scoring: str = ""
+    """Scoring protocol of its challenge, NAME or NAME:VARIANT, which `evaluate` takes by default."""
     regions_class_order: tuple[int, ...] | None = None
     """Label to write per region, later ones overwrite earlier ones."""
     dataset: dict[str, CaseFiles] | None = None

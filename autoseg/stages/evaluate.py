@@ -27,6 +27,8 @@ from autoseg.specs.report import CaseScores, Report, Score
 
 logger = logging.getLogger(__name__)
 TOLERANCE_MM = 1.0
+AUTO = "auto"
+OWN = "autoseg"
 _ALONE_S = 2.0
 """Work of this process before others are started: a start takes as long as 100 small cases."""
 Result = TypeVar("Result")
@@ -42,7 +44,8 @@ class Options:
         output: Report to write; the table lies beside it as `.csv`. None writes nothing.
         dataset: Folder name of the data set whose labels apply.
         labels: `dataset.json` whose labels apply; without both, labels are the values found in the references.
-        protocol: Scoring rules.
+        protocol: Scoring rules, NAME or NAME:VARIANT; `auto` takes those of the data set's challenge, and our own
+            where it names none or where tolerance or surfaces are asked for, which are ours.
         tolerance_mm: Of the surface Dice.
         surface: Measure surface distances.
         cases: Score only these; None takes every reference.
@@ -54,7 +57,7 @@ class Options:
     output: Path | None = None
     dataset: str | None = None
     labels: Path | None = None
-    protocol: str = "autoseg"
+    protocol: str = OWN
     tolerance_mm: float = TOLERANCE_MM
     surface: bool = True
     cases: tuple[str, ...] | None = None
@@ -78,10 +81,12 @@ def run(options: Options, workspace: Workspace) -> Report:
         RegistryError: Unknown protocol, or an option it does not have.
         SpecError: The labels' `dataset.json` is missing or wrong.
     """
-    protocol = load_protocol(options.protocol, _protocol_options(options))
+    spec = _spec(options, workspace)
+    name = _protocol_name(options, spec)
+    protocol = load_protocol(name, _protocol_options(options))
     pairs = pair_label_files(options.predictions, options.references, cases=options.cases)
     workers = default_workers() if options.workers is None else options.workers
-    labels = _labels(options, workspace) or _found_labels(pairs, workers)
+    labels = _found_labels(pairs, workers) if spec is None else spec.label_space()
     scored = _for_each(functools.partial(_score, labels=labels, protocol=protocol), pairs, workers)
     for pair in pairs:
         if scored[pair.case_id].differences:
@@ -89,7 +94,7 @@ def run(options: Options, workspace: Workspace) -> Report:
             logger.warning("%s: %s differ from the reference's, whose are used", pair.prediction, names)
     cases = tuple(CaseScores(id=pair.case_id, regions=scored[pair.case_id].regions) for pair in pairs)
     summary = protocol.summary(cases)
-    report = Report(protocol=options.protocol, definitions=protocol.definitions(), cases=cases, summary=summary)
+    report = Report(protocol=name, definitions=protocol.definitions(), cases=cases, summary=summary)
     if options.output is not None:
         report.save(options.output)
         write_text(options.output.with_suffix(".csv"), report_csv(report))
@@ -103,11 +108,20 @@ def _protocol_options(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name, value in defaults.items() if getattr(options, name) != value}
 
 
-def _labels(options: Options, workspace: Workspace) -> LabelSpace | None:
+def _protocol_name(options: Options, spec: Dataset | None) -> str:
+    if options.protocol != AUTO:
+        return options.protocol
+    name = OWN if spec is None or _protocol_options(options) else spec.scoring or OWN
+    if name != OWN:
+        logger.info("scored as %s, the data set's challenge; --protocol %s has more metrics", name, OWN)
+    return name
+
+
+def _spec(options: Options, workspace: Workspace) -> Dataset | None:
     if options.labels is not None:
-        return Dataset.load(options.labels).label_space()
+        return Dataset.load(options.labels)
     if options.dataset is not None:
-        return Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").label_space()
+        return Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json")
     return None
 
 

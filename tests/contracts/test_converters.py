@@ -11,6 +11,7 @@ from autoseg.core.errors import RegistryError
 from autoseg.core.workspace import Workspace
 from autoseg.datasets import Converter, converter_names, load_converter, recognising
 from autoseg.io.raw import RawDataset, check_labels, read_case
+from autoseg.metrics.protocols import load_protocol
 from autoseg.stages import convert
 
 
@@ -48,6 +49,14 @@ def test_example_becomes_a_valid_data_set(converter: Converter, tmp_path: Path) 
         assert labels is not None
         check_labels(labels, dataset.labels, case)
         assert dataset.spec.provenance[case.case_id].source
+
+
+def test_the_protocol_of_its_challenge_knows_its_labels(converter: Converter, tmp_path: Path) -> None:
+    spec = converter.dataset(converter.example(tmp_path / "source") if converter.spec().needs else Path())
+    name = spec.scoring or converter.spec().scoring
+    if not name:
+        pytest.skip("is of no challenge")
+    assert load_protocol(name).regions(spec.label_space())
 
 
 def test_a_second_run_writes_nothing(converter: Converter, tmp_path: Path) -> None:

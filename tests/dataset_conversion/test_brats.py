@@ -15,6 +15,7 @@ from autoseg.datasets import load_converter
 from autoseg.datasets.brats import EDITIONS
 from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.io.raw import RawDataset, read_case
+from autoseg.metrics.protocols import load_protocol
 from autoseg.stages import convert
 from dataset_conversion.brats import write_example
 
@@ -55,6 +56,7 @@ def test_every_year(
     _, _, stored = read_case(dataset.training[0], channels=dataset.spec.channels())
     assert stored is not None
     original, _ = read_label(folder / f"{label.format(case=case)}.nii.gz")
+    assert load_protocol(dataset.spec.scoring).regions(dataset.labels)
     known = EDITIONS[edition]
     back = np.vectorize(known.original.get)(stored)
     assert np.array_equal(back, original)
@@ -70,18 +72,19 @@ def test_every_year(
 
 
 @pytest.mark.parametrize(
-    ("folder", "case", "edition"),
+    ("folder", "case", "edition", "scored_as"),
     [
-        ("ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData", "BraTS-GLI-00005-001", "2023"),
-        ("BraTS2024-BraTS-GLI-TrainingData", "BraTS-GLI-00005-001", "2024"),
-        ("ASNR-MICCAI-BraTS2023-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "2023"),
-        ("BraTS2024-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "ped"),
-        ("BraTS2025-MET", "BraTS-MET-00005-000", "2024"),
+        ("ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData", "BraTS-GLI-00005-001", "2023", "brats2023:gli"),
+        ("BraTS2024-BraTS-GLI-TrainingData", "BraTS-GLI-00005-001", "2024", "brats2024:gli"),
+        ("ASNR-MICCAI-BraTS2023-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "2023", "brats2023:ped"),
+        ("BraTS2024-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "ped", "brats2024:ped"),
+        ("BraTS2025-MET", "BraTS-MET-00005-000", "2024", "brats2025:met"),
     ],
 )
-def test_the_year_of_the_folder_decides(tmp_path: Path, folder: str, case: str, edition: str) -> None:
+def test_the_year_of_the_folder_decides(tmp_path: Path, folder: str, case: str, edition: str, scored_as: str) -> None:
     write_example(tmp_path / folder, case, files=NEW, label="{case}-seg", values=(2, 1, 3))
-    assert BRATS.dataset(tmp_path / folder).name == f"BraTS{edition}"
+    dataset = BRATS.dataset(tmp_path / folder)
+    assert (dataset.name, dataset.scoring) == (f"BraTS{edition}", scored_as)
 
 
 def test_the_grid_tells_post_treatment_scans(tmp_path: Path) -> None:

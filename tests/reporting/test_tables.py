@@ -51,6 +51,14 @@ def test_a_terminal_gets_a_drawn_table_and_a_pipe_plain_text() -> None:
     assert plain.getvalue() == report_text(report())
 
 
+def test_scores_of_the_whole_set_and_of_lesions_are_shown() -> None:
+    one = Summary(mean=0.25, median=None, ci95=None, cases=1)
+    names = ("lesion_recall_gt50", "detected_dice", "lesionwise_hd95_mm", "dice_global", "lesionwise_dice")
+    summary = {"lesion": dict.fromkeys(names, one)}
+    header = report_text(Report(protocol="x", definitions={}, cases=(), summary=summary)).split()[:6]
+    assert header == ["region", "dice_global", "lesionwise_dice", "lesionwise_hd95_mm", "lesion_recall_gt50", "cases"]
+
+
 def test_reports_of_other_protocols_show_what_they_have() -> None:
     summary = {"liver": {"voe": Summary(mean=0.25, median=0.25, ci95=None, cases=1)}}
     text = report_text(Report(protocol="x", definitions={}, cases=(), summary=summary))

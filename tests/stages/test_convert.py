@@ -15,6 +15,7 @@ from autoseg.core.workspace import Workspace
 from autoseg.datasets import load_converter
 from autoseg.datasets.conversion import Conversion
 from autoseg.io.images import write_image, write_label
+from autoseg.specs.dataset import Dataset
 from autoseg.stages import convert
 
 SMALL = (("cases", 2), ("test_cases", 1), ("size", "8x16x16"))
@@ -39,6 +40,12 @@ def test_numbers_and_names(workspace: Workspace, source: Path) -> None:
     assert run(workspace, source).name == "Dataset001_Example"
     assert run(workspace, None, "phantom", options=SMALL).name == "Dataset002_PhantomLiver"
     assert run(workspace, source, dataset_name="Other", id=12).name == "Dataset012_Other"
+
+
+def test_the_data_set_names_its_protocol(workspace: Workspace, source: Path) -> None:
+    assert Dataset.load(run(workspace, source) / "dataset.json").scoring == "msd"
+    task = source.rename(source.with_name("Task03_Liver"))
+    assert Dataset.load(run(workspace, task) / "dataset.json").scoring == "msd:liver"
 
 
 def test_record_says_where_it_came_from(workspace: Workspace, source: Path) -> None:

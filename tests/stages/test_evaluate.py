@@ -198,6 +198,21 @@ def test_options_reach_the_protocol(folders: Options, workspace: Workspace) -> N
         run(replace(folders, labels=folders.references / "absent.json"), workspace)
 
 
+def test_the_data_set_chooses_the_protocol(folders: Options, workspace: Workspace, tmp_path: Path) -> None:
+    auto = replace(folders, protocol="auto", output=None)
+    assert run(auto, workspace).protocol == "autoseg"
+    path = declare(tmp_path / "dataset.json", {"background": 0, "liver": 1, "tumor": 2})
+    assert run(replace(auto, labels=path), workspace).protocol == "autoseg"
+    raw = workspace.raw_dataset("Dataset001_Liver") / "dataset.json"
+    raw.parent.mkdir(parents=True)
+    Dataset.load(path).model_copy(update={"scoring": "lits"}).save(raw)
+    report = run(replace(auto, dataset="Dataset001_Liver"), workspace)
+    assert report.protocol == "lits"
+    assert "dice_global" in report.summary["lesion"]
+    assert run(replace(auto, labels=raw, surface=False), workspace).protocol == "autoseg"
+    assert run(replace(auto, labels=raw, protocol="msd"), workspace).protocol == "msd"
+
+
 def test_hippocampus_references_against_themselves_and_moved(test_data: Path, tmp_path: Path) -> None:
     """Real anatomy: identical masks are perfect, a shift by one 1 mm voxel costs at most 1 mm."""
     from autoseg.io.images import read_label

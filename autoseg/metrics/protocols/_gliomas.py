@@ -41,4 +41,4 @@ PEDIATRIC: Final = {
     "ED": Region((4,), _EDEMA, (_EDEMA,), optional=True),
 }
 """Values 1 ET, 2 NETC, 3 CC, 4 ED (config_ped.yaml of BraTS/BraTS_evaluation)."""
-RADIOTHERAPY: Final = {"GTV": Region((1,), ("gtv", "tumor", "meningioma"))}
+RADIOTHERAPY: Final = {"GTV": Region((1,), ("gtv", "grosstumorvolume", "tumor", "meningioma"))}
