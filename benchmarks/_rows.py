@@ -164,14 +164,15 @@ def evaluate(bench: Bench) -> list[Row]:
     for name, flags in (("with surface distances, which the peer lacks", ()), ("overlap only", ("--no-surface",))):
 
         def run_ours(flags: tuple[str, ...] = flags) -> Measurement:
-            return bench.autoseg("evaluate", "-i", masks, "-r", references, "-o", report / "o.json", "-d", "4", *flags)
+            given = ("-i", masks, "-r", references, "-o", report / "o.json", "-d", "4", "--protocol", "autoseg")
+            return bench.autoseg("evaluate", *given, *flags)
 
         def run_peer() -> Measurement:
             labels = ("-l", "1", "2", "-np", str(bench.cores))
             return bench.nnunet("evaluate_simple", references, masks, *labels, "-o", report / "p.json")
 
         ours, peer, load = alternate(bench, run_ours, run_peer)
-        command = " ".join(("autoseg evaluate -i MASKS -r REFERENCES -d 4", *flags))
+        command = " ".join(("autoseg evaluate -i MASKS -r REFERENCES -d 4 --protocol autoseg", *flags))
         command += "; nnUNetv2_evaluate_simple REFERENCES MASKS -l 1 2 -np CORES"
         facts = {"cases": len(list(masks.iterdir()))}
         rows += _resources(bench, f"evaluate: {name}", ours, peer, command=command, load=load, facts=facts)
