@@ -122,7 +122,7 @@ def submit(
         dataset: Whose test cases are answered.
         input: Folder of masks; with --check the archive or folder to judge.
         output: Archive to write; manifest.json lies beside it.
-        format: Submission format.
+        format: Submission format, such as msd, lits, brats2023, kits19, chaos.
         option: Option of the format, key=value, e.g. `task=Task04_Hippocampus`.
         images: Folder of the test images [default: imagesTs of the data set].
         join: Archive of other tasks to take over; may be repeated.

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.atomic import replacing, write_bytes
@@ -14,6 +15,25 @@ from autoseg.core.errors import SubmissionError
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every file in a zip: the earliest that the format knows, so that the digest depends on the content alone."""
+_PACKED = (".gz", ".png")
+_LEVEL = 1
+"""Of deflate, for files that are not compressed themselves: 100 MB per mask of LiTS, nearly all zeros."""
+
+Content = Callable[[], bytes]
+"""Makes a file's bytes when they are wanted: the 70 masks of LiTS are 8 GB."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        sha256: Digest of the archive.
+        files: Name -> digest of the file.
+    """
+
+    sha256: str
+    files: Mapping[str, str]
 
 
 def list_archive(archive: Path) -> tuple[str, ...]:
@@ -59,30 +79,29 @@ def read_file(archive: Path, name: str) -> bytes:
         raise SubmissionError(f"{name} in {archive} is damaged ({error})", "pack it again") from error
 
 
-def write_zip(archive: Path, files: Mapping[str, bytes]) -> str:
-    """Write a zip whole or not at all; masks are compressed already and are stored as they are.
-
-    Returns:
-        Its SHA-256.
-    """
+def write_zip(archive: Path, files: Mapping[str, Content]) -> Written:
+    """Write a zip whole or not at all; one file is in memory at a time."""
+    digests = {}
     with replacing(archive) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
+        with zipfile.ZipFile(temporary, "w") as file:
             for name, content in sorted(files.items()):
-                file.writestr(zipfile.ZipInfo(name, _TIME), content)
-        return hashlib.sha256(temporary.read_bytes()).hexdigest()
+                data = content()
+                digests[name] = hashlib.sha256(data).hexdigest()
+                how = zipfile.ZIP_STORED if name.endswith(_PACKED) else zipfile.ZIP_DEFLATED
+                file.writestr(zipfile.ZipInfo(name, _TIME), data, how, _LEVEL)
+        with temporary.open("rb") as handle:
+            return Written(hashlib.file_digest(handle, "sha256").hexdigest(), digests)
 
 
-def write_folder(archive: Path, files: Mapping[str, bytes]) -> str:
-    """Write a folder of files, each whole or not at all.
-
-    Returns:
-        SHA-256 of the names and digests of the files.
-    """
-    digest = hashlib.sha256()
+def write_folder(archive: Path, files: Mapping[str, Content]) -> Written:
+    """Write a folder of files, each whole or not at all; its digest is that of their names and digests."""
+    total, digests = hashlib.sha256(), {}
     for name, content in sorted(files.items()):
-        write_bytes(archive / name, content)
-        digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
-    return digest.hexdigest()
+        data = content()
+        write_bytes(archive / name, data)
+        digests[name] = hashlib.sha256(data).hexdigest()
+        total.update(f"{digests[name]}  {name}\n".encode())
+    return Written(total.hexdigest(), digests)
 
 
 @contextlib.contextmanager

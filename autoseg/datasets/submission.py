@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from autoseg.core.errors import RegistryError
 from autoseg.core.registry import Registry, nearest
@@ -22,15 +25,17 @@ class Entry:
         case_id: Its case.
         path: Name in the archive, with `/` between folders.
         image: File whose grid and header the mask takes.
+        part: Which slice along z, where a file holds one slice; None is the whole mask.
     """
 
     case_id: str
     path: str
     image: Path
+    part: int | None = None
 
 
 class SubmissionFormat(Protocol):
-    """How a challenge wants its masks. Everything here is cheap: no image is read but by `problems`."""
+    """How a challenge wants its masks. Everything here is cheap: no voxel is read but by `encode` and `problems`."""
 
     name: str
     """Word on the command line."""
@@ -46,6 +51,32 @@ class SubmissionFormat(Protocol):
 
         Args:
             cases: Case id -> its (first) image.
+
+        Raises:
+            SubmissionError: A case that the challenge does not know, or one that it wants is absent.
+        """
+        ...
+
+    def refuses(self, labels: Collection[int]) -> str:
+        """Why masks of a data set with these label values have no meaning here; empty when they have."""
+        ...
+
+    def encode(self, entry: Entry, labels: npt.NDArray[np.uint8]) -> bytes:
+        """The file of an entry.
+
+        Args:
+            entry: Which.
+            labels: Values as submitted, (Z, Y, X) of the whole case.
+        """
+        ...
+
+    def problems(self, file: Path, entry: Entry, allowed: Collection[int]) -> tuple[str, ...]:
+        """Why the challenge would reject a file.
+
+        Args:
+            file: Copy on disk; its name without folders is the entry's.
+            entry: What it should be.
+            allowed: Values that may occur.
         """
         ...
 
@@ -59,15 +90,16 @@ class SubmissionFormat(Protocol):
 
 
 def format_names() -> tuple[str, ...]:
-    """Built-in formats, and converters that name one of their own."""
+    """Built-in formats with their variants, and converters that name one of their own."""
     own = [name for name in converter_names() if load_converter(name).spec().submission == name]
-    return tuple(sorted({*formats.names(), *own}))
+    return tuple(sorted({*formats.names(), *_variants(), *own}))
 
 
 def load_format(name: str, options: Mapping[str, Any] | None = None) -> SubmissionFormat:
     """A format by name; `-` and `_` are equal.
 
-    A converter brings one by naming it in its `spec().submission` and having `submission(options)` return it.
+    A file of `formats` may have `VARIANTS`, further names with the options that they stand for. A converter brings a
+    format by naming it in its `spec().submission` and having `submission(options)` return it.
 
     Raises:
         RegistryError: Unknown name or option.
@@ -76,9 +108,22 @@ def load_format(name: str, options: Mapping[str, Any] | None = None) -> Submissi
     if wanted in formats.names():
         found: SubmissionFormat = formats.build(wanted, options)
         return found
+    if wanted in _variants():
+        family, meant = _variants()[wanted]
+        variant: SubmissionFormat = formats.build(family, {**(options or {}), **meant})
+        return variant
     if wanted in converter_names():
         make = getattr(converter_module(wanted), "submission", None)
         if make is not None:
             brought: SubmissionFormat = make(dict(options or {}))
             return brought
     raise RegistryError(f"unknown submission format '{name}'", nearest(wanted, format_names()))
+
+
+def _variants() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Name of a variant -> its family's file and options."""
+    return {
+        variant: (family, options)
+        for family in formats.names()
+        for variant, options in getattr(formats.load(family), "VARIANTS", {}).items()
+    }

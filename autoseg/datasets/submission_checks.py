@@ -55,7 +55,7 @@ def check_submission(
             yield FileCheck(path, (f"it is there {present.count(path)} times",))
         elif path in expected:
             with unpacked(archive, path) as file:
-                yield FileCheck(path, mask_problems(file, expected[path].image, allowed, stored_as=np.uint8))
+                yield FileCheck(path, form.problems(file, expected[path], allowed))
         elif form.belongs(path):
             yield FileCheck(path, belongs_elsewhere=True)
         else:
@@ -72,7 +72,7 @@ def mask_problems(
         mask: File.
         image: File of the case.
         allowed: Values.
-        stored_as: Type that the file must have; None takes any that holds integers.
+        stored_as: Type that the file must have, in three dimensions; None takes any that holds integers.
     """
     try:
         labels, geometry = read_label(mask)
@@ -89,9 +89,12 @@ def mask_problems(
     if wrong:
         problems.append(f"it holds the value {wrong[0]}, allowed are {', '.join(map(str, sorted(allowed)))}")
     if stored_as is not None and image_ending(mask) in NIFTI_ENDINGS:
-        found = nifti.read_header(mask).get_data_dtype()
+        header = nifti.read_header(mask)
+        found, size = header.get_data_dtype(), header.get_data_shape()
         if found != np.dtype(stored_as):
             problems.append(f"it is stored as {found}, wanted is {np.dtype(stored_as)}")
+        if len(size) != 3:  # a fourth dimension of one voxel is another shape to the challenges' programs
+            problems.append(f"it has {len(size)} dimensions, wanted are 3")
     return tuple(problems)
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from autoseg.core.errors import SubmissionError
 from autoseg.core.workspace import DATASET_FOLDER, Workspace
-from autoseg.datasets._archive import list_archive, read_file, write_folder, write_zip
+from autoseg.datasets._archive import Content, Written, list_archive, write_folder, write_zip
 from autoseg.datasets.submission import Entry, SubmissionFormat, load_format
 from autoseg.datasets.submission_checks import check_submission, mask_problems, say_verdicts
-from autoseg.io.images import read_header, read_label, write_label
+from autoseg.datasets.submission_files import joined_files, mask_files
 from autoseg.io.label_files import find_label_files
 from autoseg.io.raw import find_images
 from autoseg.specs.dataset import Dataset
@@ -58,6 +55,8 @@ class Options:
 def run(options: Options, workspace: Workspace) -> Path:
     """Pack what would be accepted, or judge what is there, with one line per file.
 
+    An archive that the challenge would reject is not left behind.
+
     Returns:
         The archive.
 
@@ -71,6 +70,7 @@ def run(options: Options, workspace: Workspace) -> Path:
     folder = options.images or workspace.raw_dataset(options.dataset) / "imagesTs"
     cases = {case.case_id: case.images[0] for case in find_images(folder, spec.channels())}
     labels = {0, *spec.label_space().foreground_values}
+    _refuse_labels(form, labels)
     allowed = set(form.allowed) if form.allowed is not None else {form.values.get(value, value) for value in labels}
     entries = form.entries(cases)
     if options.check:
@@ -79,11 +79,9 @@ def run(options: Options, workspace: Workspace) -> Path:
     if options.output is None:
         raise SubmissionError("no archive to write is named", "give --output, or --check to judge what is there")
     masks = _masks(options.input, cases, labels)
-    files = {**_joined(options.join, form), **_rewritten(entries, masks, form)}
-    write = write_zip if form.container == "zip" else write_folder
-    digest = write(options.output, files)
-    _judge(options.output, form, entries, allowed)
-    _manifest(options, files, entries, digest).save(options.output.parent / MANIFEST)
+    files = {**joined_files(options.join, form), **mask_files(entries, masks, form)}
+    written = _write(options.output, files, form, entries, allowed)
+    _manifest(options, written, entries).save(options.output.parent / MANIFEST)
     return options.output
 
 
@@ -122,43 +120,46 @@ def _judge(archive: Path, form: SubmissionFormat, entries: Sequence[Entry], allo
         logger.warning("%s", note)
 
 
-def _rewritten(entries: Sequence[Entry], masks: Mapping[str, Path], form: SubmissionFormat) -> dict[str, bytes]:
-    """Files as they are submitted: uint8 with the header of the image, whoever wrote the masks."""
-    files = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for entry in entries:
-            labels, _ = read_label(masks[entry.case_id])
-            written = labels.copy()
-            for value, other in form.values.items():
-                written[labels == value] = other
-            path = Path(folder) / Path(entry.path).name
-            write_label(path, written.astype(np.uint8), read_header(entry.image), like=entry.image)
-            files[entry.path] = path.read_bytes()
-    return files
+def _refuse_labels(form: SubmissionFormat, labels: set[int]) -> None:
+    why = form.refuses(labels)
+    if why:
+        raise SubmissionError(f"{form.name} cannot hold these masks: {why}", "choose another --format or --option")
 
 
-def _joined(archives: Sequence[Path], form: SubmissionFormat) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for archive in archives:
-        for name in list_archive(archive):
-            if not form.belongs(name) or name in files:
-                why = "is in two of the joined archives" if name in files else "is of no other task"
-                raise SubmissionError(f"{name} of {archive} {why}", "join archives of different tasks")
-            files[name] = read_file(archive, name)
-    return files
+def _write(
+    archive: Path, files: Mapping[str, Content], form: SubmissionFormat, entries: Sequence[Entry], allowed: set[int]
+) -> Written:
+    """Write beside the archive, judge what is there, and only then give it its name."""
+    if form.container == "folder" and archive.exists():
+        raise SubmissionError(f"{archive} exists already", "remove it, or name another folder")
+    unjudged = archive.with_name(f".{archive.name}.part")
+    _remove(unjudged)
+    try:
+        written = (write_zip if form.container == "zip" else write_folder)(unjudged, files)
+        _judge(unjudged, form, entries, allowed)
+        unjudged.replace(archive)
+    finally:
+        _remove(unjudged)
+    return written
 
 
-def _manifest(options: Options, files: Mapping[str, bytes], entries: Sequence[Entry], digest: str) -> Manifest:
+def _remove(archive: Path) -> None:
+    if archive.is_dir():
+        shutil.rmtree(archive)
+    archive.unlink(missing_ok=True)
+
+
+def _manifest(options: Options, written: Written, entries: Sequence[Entry]) -> Manifest:
     case_of = {entry.path: entry.case_id for entry in entries}
     record = options.input / PREDICTION
     return Manifest(
         format=options.format,
         dataset=options.dataset,
         archive=options.output.name if options.output else "",
-        sha256=digest,
+        sha256=written.sha256,
         files=tuple(
-            SubmittedFile(case=case_of.get(path, ""), path=path, sha256=hashlib.sha256(content).hexdigest())
-            for path, content in sorted(files.items())
+            SubmittedFile(case=case_of.get(path, ""), path=path, sha256=digest)
+            for path, digest in sorted(written.files.items())
         ),
         prediction=PredictionRecord.load(record) if record.is_file() else None,
         versions={name: version(name) for name in PACKAGES},

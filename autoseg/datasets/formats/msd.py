@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autoseg.datasets.formats._nifti import NiftiMasks
 from autoseg.datasets.submission import Entry
 
 TASKS = (
@@ -37,7 +38,7 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True)
-class MedicalDecathlon:
+class MedicalDecathlon(NiftiMasks):
     """The format for one task.
 
     The challenge's loader wants every task's folder, so that one task alone is for `--check` and for joining.
