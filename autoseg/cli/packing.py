@@ -109,7 +109,7 @@ def submit(
     *,
     input: Input,  # noqa: A002 - the flag's name
     output: OptionalOutput = None,
-    format: str = "msd",  # noqa: A002 - the flag's name
+    format: str | None = None,  # noqa: A002 - the flag's name
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     images: Path | None = None,
     join: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
@@ -122,8 +122,8 @@ def submit(
         dataset: Whose test cases are answered.
         input: Folder of masks; with --check the archive or folder to judge.
         output: Archive to write; manifest.json lies beside it.
-        format: Submission format, such as msd, lits, brats2023, kits19, chaos.
-        option: Option of the format, key=value, e.g. `task=Task04_Hippocampus`.
+        format: Submission format, such as msd, lits, brats2023, kits19 [default: the converter's, else msd].
+        option: Option of the format, key=value, e.g. `task=Task04_Hippocampus` [default: as converted].
         images: Folder of the test images [default: imagesTs of the data set].
         join: Archive of other tasks to take over; may be repeated.
         check: Only judge, one line per file.

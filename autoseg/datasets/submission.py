@@ -120,6 +120,13 @@ def load_format(name: str, options: Mapping[str, Any] | None = None) -> Submissi
     raise RegistryError(f"unknown submission format '{name}'", nearest(wanted, format_names()))
 
 
+def option_names(name: str) -> frozenset[str]:
+    """Options of a built-in format; of others nothing is known."""
+    wanted = name.replace("-", "_")
+    family = _variants().get(wanted, (wanted, {}))[0]
+    return frozenset(formats.load(family).Options.model_fields) if family in formats.names() else frozenset()
+
+
 def _variants() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Name of a variant -> its family's file and options."""
     return {

@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from autoseg.core.errors import SubmissionError
-from autoseg.core.workspace import DATASET_FOLDER, Workspace
+from autoseg.core.workspace import Workspace
 from autoseg.datasets._archive import Content, Written, list_archive, write_folder, write_zip
 from autoseg.datasets.submission import Entry, SubmissionFormat, load_format
 from autoseg.datasets.submission_checks import check_submission, mask_problems, say_verdicts
+from autoseg.datasets.submission_defaults import complete
 from autoseg.datasets.submission_files import joined_files, mask_files
 from autoseg.io.label_files import find_label_files
 from autoseg.io.raw import find_images
@@ -35,8 +36,8 @@ class Options:
         input: Folder of masks; with `check` the archive or folder to judge.
         dataset: Folder name of the data set whose test cases are answered.
         output: Archive to write; not used with `check`.
-        format: Submission format.
-        settings: Options of the format; the task of `msd` is derived from the data set's number where not given.
+        format: Submission format; None takes that of the converter that made the data set, else the Decathlon's.
+        settings: Options of the format; what is not given is taken from how the data set was made.
         images: Folder of the test images; None takes `imagesTs` of the data set.
         join: Archives of other tasks whose files are taken over.
         check: Only judge.
@@ -45,7 +46,7 @@ class Options:
     input: Path
     dataset: str
     output: Path | None = None
-    format: str = "msd"
+    format: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
     images: Path | None = None
     join: tuple[Path, ...] = ()
@@ -65,9 +66,11 @@ def run(options: Options, workspace: Workspace) -> Path:
         DatasetError: No masks, no images, or an image that lacks a channel.
         RegistryError: Unknown format or option.
     """
-    spec = Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json")
-    form = load_format(options.format, _settings(options))
-    folder = options.images or workspace.raw_dataset(options.dataset) / "imagesTs"
+    raw = workspace.raw_dataset(options.dataset)
+    spec = Dataset.load(raw / "dataset.json")
+    name, settings = complete(raw, options.format, dict(options.settings))
+    form = load_format(name, settings)
+    folder = options.images or raw / "imagesTs"
     cases = {case.case_id: case.images[0] for case in find_images(folder, spec.channels())}
     labels = {0, *spec.label_space().foreground_values}
     _refuse_labels(form, labels)
@@ -81,16 +84,8 @@ def run(options: Options, workspace: Workspace) -> Path:
     masks = _masks(options.input, cases, labels)
     files = {**joined_files(options.join, form), **mask_files(entries, masks, form)}
     written = _write(options.output, files, form, entries, allowed)
-    _manifest(options, written, entries).save(options.output.parent / MANIFEST)
+    _manifest(options, form, written, entries).save(options.output.parent / MANIFEST)
     return options.output
-
-
-def _settings(options: Options) -> dict[str, str]:
-    settings = dict(options.settings)
-    match = DATASET_FOLDER.fullmatch(options.dataset)
-    if options.format == "msd" and "task" not in settings and match:
-        settings["task"] = f"Task{int(match.group(1)):02d}_{match.group(2)}"
-    return settings
 
 
 def _masks(folder: Path, cases: Mapping[str, Path], labels: set[int]) -> dict[str, Path]:
@@ -149,11 +144,11 @@ def _remove(archive: Path) -> None:
     archive.unlink(missing_ok=True)
 
 
-def _manifest(options: Options, written: Written, entries: Sequence[Entry]) -> Manifest:
+def _manifest(options: Options, form: SubmissionFormat, written: Written, entries: Sequence[Entry]) -> Manifest:
     case_of = {entry.path: entry.case_id for entry in entries}
     record = options.input / PREDICTION
     return Manifest(
-        format=options.format,
+        format=form.name,
         dataset=options.dataset,
         archive=options.output.name if options.output else "",
         sha256=written.sha256,

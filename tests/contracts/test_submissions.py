@@ -23,9 +23,9 @@ from autoseg.specs.submission import Manifest
 from autoseg.stages import convert, submit
 
 ANSWERED = tuple(name for name in converter_names() if load_converter(name).spec().submission)
-# Miniatures: of 2021, of one test volume, and with slices whose order only the source tells.
+# Miniatures: of 2021, and of one test volume.
 FORMATS = {"brats": "brats2021"}
-OPTIONS = {"lits": {"subset": "true"}, "chaos": {"source": "{source}"}}
+OPTIONS = {"lits": (("subset", "true"),)}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Packed:
     workspace: Workspace
     folder: Path
     files: tuple[str, ...]
-    sources: dict[str, Path]
 
 
 @pytest.fixture(params=ANSWERED)
@@ -58,8 +57,8 @@ def packed(converter: Converter, tmp_path: Path) -> Packed:
         _masks(dataset, images, tmp_path / "masks"),
         dataset.name,
         output=tmp_path / "out" / "answer",
-        format=FORMATS.get(info.name, info.submission),
-        settings=tuple((key, text.format(source=source)) for key, text in OPTIONS.get(info.name, {}).items()),
+        format=FORMATS.get(info.name),
+        settings=OPTIONS.get(info.name, ()),
         images=images,
     )
     archive = submit.run(options, workspace)
@@ -71,9 +70,10 @@ def packed(converter: Converter, tmp_path: Path) -> Packed:
             file.extractall(folder)
     manifest = Manifest.load(archive.parent / "manifest.json")
     files = tuple(file.path for file in manifest.files)
-    sources = {case.case_id: case.images[0] for case in find_images(images, dataset.spec.channels())}
-    assert {file.case for file in manifest.files} == set(sources)
-    return Packed(replace(options, input=archive, output=None, check=True), workspace, folder, files, sources)
+    sources = {case.case_id for case in find_images(images, dataset.spec.channels())}
+    assert manifest.format == FORMATS.get(info.name, info.submission)
+    assert {file.case for file in manifest.files} == sources
+    return Packed(replace(options, input=archive, output=None, check=True), workspace, folder, files)
 
 
 def _masks(dataset: RawDataset, images: Path, folder: Path) -> Path:

@@ -18,6 +18,7 @@ from autoseg.core.workspace import Workspace
 from autoseg.datasets import load_converter
 from autoseg.datasets._archive import write_zip
 from autoseg.datasets.submission import Entry, format_names, load_format
+from autoseg.datasets.submission_defaults import complete
 from autoseg.io import nifti
 from autoseg.io.case_files import find_images
 from autoseg.io.images import read_image, read_label, write_image, write_label
@@ -140,7 +141,7 @@ def test_kits_of_2023_sums_the_affine(tmp_path: Path) -> None:
         ("brats2024", {"task": "PED"}, {0: 0, 1: 4, 2: 2, 3: 3, 4: 1}),
         ("brats2024", {"task": "MEN-RT"}, {0: 0, 1: 1}),
         ("brats2026", {"task": "SSA"}, {0: 0, 1: 2, 2: 1, 3: 3}),
-        ("brats2026", {"edition": "2023"}, {0: 0, 1: 2, 2: 1, 3: 3}),
+        ("brats2026", {"values": "2023"}, {0: 0, 1: 2, 2: 1, 3: 3}),
     ],
 )
 def test_brats_writes_the_values_of_the_year(name: str, options: dict[str, str], values: dict[int, int]) -> None:
@@ -234,6 +235,21 @@ def chaos_dataset(source: Path, root: Path, scans: str) -> RawDataset:
     return RawDataset.open(convert.run(given, Workspace(root)))
 
 
+def test_what_the_conversion_knows_need_not_be_said(chaos: Path, tmp_path: Path) -> None:
+    dataset = chaos_dataset(chaos, tmp_path / "w", "t2")
+    known = {"source": str(chaos.resolve()), "scans": "t2"}
+    assert complete(dataset.folder, None, {}) == ("chaos", known)
+    assert complete(dataset.folder, "chaos", {"scans": "ct"}) == ("chaos", {**known, "scans": "ct"})
+    assert complete(dataset.folder, "kits19", {}) == ("kits19", {})
+    assert complete(dataset.folder, "no_such", {}) == ("no_such", {})
+    (tmp_path / "Dataset104_Liver").mkdir()
+    assert complete(tmp_path / "Dataset104_Liver", None, {}) == ("msd", {"task": "Task104_Liver"})
+    shutil.copy(dataset.folder / "conversion.json", tmp_path / "Dataset104_Liver")
+    text = (tmp_path / "Dataset104_Liver" / "conversion.json").read_text()
+    (tmp_path / "Dataset104_Liver" / "conversion.json").write_text(text.replace('"chaos"', '"gone"'))
+    assert complete(tmp_path / "Dataset104_Liver", None, {})[0] == "msd"
+
+
 def test_chaos_slices_follow_the_names_of_the_scan(chaos: Path, tmp_path: Path) -> None:
     dataset = chaos_dataset(chaos, tmp_path / "w", "t1")
     form = load_format("chaos", {"source": str(chaos), "scans": "t1"})
@@ -300,7 +316,7 @@ def test_two_scans_of_chaos_in_one_archive(chaos: Path, tmp_path: Path, caplog: 
         archive = submit.run(
             submit.Options(
                 dataset.folder / "labelsTr", dataset.name, output=tmp_path / f"{scans}.zip", format="chaos",
-                settings=(("source", str(chaos)), ("scans", scans)), images=dataset.folder / "imagesTr", join=joined,
+                settings=(("task", "5"),), images=dataset.folder / "imagesTr", join=joined,
             ),
             Workspace(root),
         )  # fmt: skip

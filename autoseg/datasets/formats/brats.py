@@ -39,8 +39,8 @@ class Options(BaseModel):
     """Whose rules."""
     task: Task = "GLI"
     """`GLI` adult glioma; from 2023 on also `MEN`, `MET`, `PED`, `SSA`, `GoAT` and `MEN-RT`, as in the case names."""
-    edition: Literal["auto", "2015", "2017", "2023", "2024", "ped", "men_rt"] = "auto"
-    """What label values mean, as for the converter; `auto` goes by year and task."""
+    values: Literal["auto", "2015", "2017", "2023", "2024", "ped", "men_rt"] = "auto"
+    """Whose label values to write, named as the converter's editions; `auto` goes by year and task."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -114,7 +114,7 @@ class BrainTumor(NiftiMasks):
 def build(options: Options) -> BrainTumor:
     """The format of a year and task."""
     year, task = options.year, options.task
-    edition = EDITIONS[_edition(year, task) if options.edition == "auto" else options.edition]
+    edition = EDITIONS[_edition(year, task) if options.values == "auto" else options.values]
     return BrainTumor(
         name=f"brats{year}",
         values=edition.original,
