@@ -10,7 +10,7 @@ from autoseg.networks import cost
 from autoseg.networks._cost import Cost
 from autoseg.planning.budget import Budget, Fit, Measure, batch_for_elements, fit_elements
 from autoseg.planning.frame import numbers
-from autoseg.planning.speed import fit_speed
+from autoseg.planning.speed import fit_fixed_patch, fit_speed
 from autoseg.planning.topology import Pooling, cut, features_per_stage, initial_patch, pool
 from autoseg.specs.document import Component
 from autoseg.specs.method import PlanChoices
@@ -151,6 +151,10 @@ def _measure(name: str, rules: Rules) -> Measure:
 
 
 def _fixed_patch(pooling: Pooling, measure: Measure, rules: Rules, dataset_voxels: float) -> Fit:
+    if rules.budget.operations is not None:
+        return fit_fixed_patch(
+            pooling, measure=measure, choices=rules.choices, budget=rules.budget, dataset_voxels=dataset_voxels
+        )
     topology, price = measure(pooling, rules.choices.base_features)
     batch, reason = batch_for_elements(price, pooling.patch_size_voxels, rules.budget, dataset_voxels)
     return Fit(pooling, topology, price, batch, "set by the method, padded to the strides", reason)

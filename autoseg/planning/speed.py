@@ -38,12 +38,46 @@ def fit_speed(
         for width, pooling, batch in candidates
         if measure(pooling, width)[1].flops * batch <= operations
     )
+    why = "the whole start fits" if pooling is start else "reduced until two patches fit the time"
+    return _filled(pooling, width, why, measure=measure, choices=choices, budget=budget, dataset_voxels=dataset_voxels)
+
+
+def fit_fixed_patch(
+    pooling: Pooling, *, measure: Measure, choices: PlanChoices, budget: Budget, dataset_voxels: float
+) -> Fit:
+    """Widest network that computes two of the given patches in time, else the thinnest; then as many as fit."""
+    widths = _widths(choices)
+    operations = budget.operations or 0.0
+    fitting = [width for width in widths if measure(pooling, width)[1].flops * MINIMUM_BATCH <= operations]
+    why = "set by the method, padded to the strides"
+    return _filled(
+        pooling,
+        fitting[0] if fitting else widths[-1],
+        why,
+        measure=measure,
+        choices=choices,
+        budget=budget,
+        dataset_voxels=dataset_voxels,
+    )
+
+
+def _filled(
+    pooling: Pooling,
+    width: int,
+    why: str,
+    *,
+    measure: Measure,
+    choices: PlanChoices,
+    budget: Budget,
+    dataset_voxels: float,
+) -> Fit:
+    """As many patches as the time, the wish and the data set allow."""
+    operations = budget.operations or 0.0
     topology, price = measure(pooling, width)
-    wanted = choices.cpu.batch_size[len(spacing_mm) - 2]
+    wanted = choices.cpu.batch_size[len(pooling.divisors) - 2]
     cap = dataset_cap(pooling.patch_size_voxels, budget, dataset_voxels)
     batch = max(min(wanted, int(operations // price.flops), cap), MINIMUM_BATCH)
     seconds = choices.seconds_per_step * price.flops * batch / operations
-    why = "the whole start fits" if pooling is start else "reduced until two patches fit the time"
     reason = (
         f"{price.flops / 1e9:.2f} GFLOP forward per patch, x{TRAINING_PER_FORWARD} to train: about {seconds:.2f} s "
         f"per step; {wanted} wanted, at least {MINIMUM_BATCH}"
@@ -57,7 +91,7 @@ def _candidates(
     """In order of preference."""
     cpu = choices.cpu
     dimensions = len(spacing_mm)
-    widths = [width for width in cpu.features if width <= choices.base_features] or [choices.base_features]
+    widths = _widths(choices)
     sound = [width for width in widths if width >= cpu.sound_features] or widths[:1]
     for width in sound:
         yield width, start, cpu.batch_size[dimensions - 2]
@@ -73,3 +107,8 @@ def _candidates(
     while True:
         pooling = shrink(spacing_mm, pooling, median_shape_voxels)
         yield widths[-1], pooling, MINIMUM_BATCH
+
+
+def _widths(choices: PlanChoices) -> list[int]:
+    """Base widths to try, widest first."""
+    return [width for width in choices.cpu.features if width <= choices.base_features] or [choices.base_features]

@@ -105,7 +105,7 @@ def test_hippocampus_on_a_laptop(
     assert found.topology.features == (32, 64, 128)
     assert found.topology.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2))
     assert found.batch_size == 2
-    assert plan.mirror_axes == (2,)
+    assert plan.mirror_axes == (0, 1, 2)
     (decision,) = (one for one in plan.decisions if one.topic == "budget")
     assert decision.value == "0.5 s per step"
     assert "made up" in decision.reason
@@ -135,3 +135,17 @@ def test_a_hopeless_budget_says_so(
     method = load_method("autoseg", ["plan.seconds_per_step=1e-9"])
     with pytest.raises(BudgetError, match="no patch fits"):
         make_plan(make_dataset(), make_fingerprint(), method, device=LAPTOP)
+
+
+def test_a_given_patch_keeps_to_the_time_on_a_cpu(
+    make_fingerprint: Callable[..., Fingerprint], make_dataset: Callable[..., Dataset]
+) -> None:
+    method = load_method("autoseg", ("plan.overrides.3d_fullres.patch_size_voxels=[32, 32, 32]",))
+    plan = make_plan(make_dataset(), make_fingerprint(cases=200), method, device=LAPTOP)
+    found = plan.configuration("3d_fullres")
+    assert found.patch_size_voxels == (32, 32, 32)
+    assert found.batch_size == 2
+    assert found.topology.features[0] == 32
+    large = load_method("autoseg", ("plan.overrides.3d_fullres.patch_size_voxels=[512, 512, 512]",))
+    thinnest = make_plan(make_dataset(), make_fingerprint(cases=200), large, device=LAPTOP)
+    assert thinnest.configuration("3d_fullres").topology.features[0] == min(large.plan.cpu.features)
