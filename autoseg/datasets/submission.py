@@ -57,6 +57,10 @@ class SubmissionFormat(Protocol):
         """
         ...
 
+    def key(self, path: str) -> str:
+        """What the challenge goes by in a file's name: its case, where names may begin as they like."""
+        ...
+
     def refuses(self, labels: Collection[int]) -> str:
         """Why masks of a data set with these label values have no meaning here; empty when they have."""
         ...

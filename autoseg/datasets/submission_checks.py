@@ -46,21 +46,26 @@ def check_submission(
     Raises:
         SubmissionError: The archive cannot be read.
     """
-    expected = {entry.path: entry for entry in entries}
-    present = list_archive(archive)
-    for path in sorted({*expected, *present}):
-        if path not in present:
-            yield FileCheck(path, ("it is missing",))
-        elif present.count(path) > 1:
-            yield FileCheck(path, (f"it is there {present.count(path)} times",))
-        elif path in expected:
-            with unpacked(archive, path) as file:
-                yield FileCheck(path, form.problems(file, expected[path], allowed))
-        elif form.belongs(path):
-            yield FileCheck(path, belongs_elsewhere=True)
+    expected = {form.key(entry.path): entry for entry in entries}
+    present: dict[str, list[str]] = {}
+    for path in list_archive(archive):
+        present.setdefault(form.key(path), []).append(path)
+    for key in sorted({*expected, *present}):
+        paths = present.get(key, [])
+        if not paths:
+            yield FileCheck(expected[key].path, ("it is missing",))
+        elif len(paths) > 1:
+            others = sorted(set(paths[1:]) - {paths[0]})
+            also = f", also as {', '.join(others)}" if others else ""
+            yield FileCheck(paths[0], (f"it is there {len(paths)} times{also}",))
+        elif key in expected:
+            with unpacked(archive, paths[0]) as file:
+                yield FileCheck(paths[0], form.problems(file, expected[key], allowed))
+        elif form.belongs(paths[0]):
+            yield FileCheck(paths[0], belongs_elsewhere=True)
         else:
-            names = f"names such as {min(expected)}" if expected else "no file"
-            yield FileCheck(path, (f"no test case has this name; expected are {names}",))
+            names = f"names such as {min(entry.path for entry in entries)}" if entries else "no file"
+            yield FileCheck(paths[0], (f"no test case has this name; expected are {names}",))
 
 
 def mask_problems(

@@ -18,6 +18,7 @@ from autoseg.core.workspace import Workspace
 from autoseg.datasets import load_converter
 from autoseg.datasets._archive import write_zip
 from autoseg.datasets.submission import Entry, format_names, load_format
+from autoseg.datasets.submission_checks import check_submission
 from autoseg.datasets.submission_defaults import complete
 from autoseg.io import nifti
 from autoseg.io.case_files import find_images
@@ -169,6 +170,28 @@ def test_brats_names(tmp_path: Path) -> None:
         load_format("brats2024").entries({"BraTS-PED-00001-000": tmp_path})
     with pytest.raises(SubmissionError, match="b_00001 and a_00001 have the same id"):
         load_format("brats2021").entries({"a_00001": tmp_path, "b_00001": tmp_path})
+
+
+def test_brats_goes_by_the_id_at_the_end(tmp_path: Path) -> None:
+    form = load_format("brats2021")
+    entries = form.entries({name: image_of(tmp_path, name) for name in ("BraTS2021_00001", "BraTS2021_00002")})
+    folder = tmp_path / "answer"
+    folder.mkdir()
+    for entry, name in zip(entries, ("team-00001.nii.gz", "team-00002.nii.gz"), strict=True):
+        (folder / name).write_bytes(form.encode(entry, np.zeros(GRID.shape, np.uint8)))
+    assert [(one.path, one.problems) for one in check_submission(folder, form, entries, form.allowed)] == [
+        ("team-00001.nii.gz", ()), ("team-00002.nii.gz", ())
+    ]  # fmt: skip
+    shutil.copy(folder / "team-00001.nii.gz", folder / "again_00001.nii.gz")
+    (folder / "team-00002.nii.gz").rename(folder / "team-00003.nii.gz")
+    assert [(one.path, one.problems[0]) for one in check_submission(folder, form, entries, form.allowed)] == [
+        ("again_00001.nii.gz", "it is there 2 times, also as team-00001.nii.gz"),
+        ("BraTS2021_00002.nii.gz", "it is missing"),
+        ("team-00003.nii.gz", "no test case has this name; expected are names such as BraTS2021_00001.nii.gz"),
+    ]  # fmt: skip
+    for name in ("brats2020", "brats2015"):
+        assert load_format(name).key("team-00001.nii.gz") != "00001"
+    assert form.key("folder/team-00001.nii.gz") == "folder/team-00001.nii.gz"
 
 
 def test_brats_shapes() -> None:

@@ -23,6 +23,10 @@ class LabelRules:
     allowed: tuple[int, ...] | None
     values: Mapping[int, int]
 
+    def key(self, path: str) -> str:
+        """The whole name."""
+        return path
+
     def belongs(self, path: str) -> bool:  # noqa: ARG002 - others look at it
         """Nothing but the masks."""
         return False

@@ -84,6 +84,11 @@ class BrainTumor(NiftiMasks):
             seen[match.group(1)] = case_id
         return tuple(Entry(case_id, f"{case_id}.nii.gz", image) for case_id, image in sorted(cases.items()))
 
+    def key(self, path: str) -> str:
+        """Since 2021 the id at the end of the name, whatever is before it."""
+        match = re.fullmatch(rf"{self.ident}\.nii\.gz", path, re.IGNORECASE)
+        return path if match is None or "/" in path else match.group(1)
+
     def refuses(self, labels: Collection[int]) -> str:
         """Another number of labels: then the same values mean other tissues."""
         if set(labels) != set(self.values):
