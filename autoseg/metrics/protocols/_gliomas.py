@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from autoseg.metrics.protocols._tissues import Region
@@ -28,17 +29,26 @@ SINCE_2023: Final = {
     "ET": Region((3,), _ENHANCING, (_ENHANCING,)),
 }
 """Values 1 NCR or NETC, 2 ED or SNFH, 3 ET; the resection cavity (4) belongs to no other region."""
-NETC: Final = {"NETC": Region((1,), (*_NECROSIS, *_NON_ENHANCING), (_NECROSIS, _NON_ENHANCING), optional=True)}
-SNFH: Final = {"SNFH": Region((2,), _EDEMA, (_EDEMA,), optional=True)}
+_DEAD: Final = Region(
+    (1,),
+    (*_NECROSIS, *_NON_ENHANCING),
+    (_NECROSIS, _NON_ENHANCING),
+    optional=True,
+    inside=_CORE,
+    outside=(_ENHANCING, _CYST),
+)
+_AROUND: Final = Region((2,), _EDEMA, (_EDEMA,), optional=True, inside=_WHOLE, outside=(_CORE,))
+NETC: Final = {"NETC": _DEAD}
+SNFH: Final = {"SNFH": _AROUND}
 CAVITY: Final = {"RC": Region((4,), _CAVITY, (_CAVITY,), optional=True)}
 POST_TREATMENT: Final = {**SINCE_2023, **NETC, **SNFH, **CAVITY}
 PEDIATRIC: Final = {
     "WT": Region((1, 2, 3, 4), _WHOLE, (_EDEMA, *_TUMOR)),
     "TC": Region((1, 2, 3), _CORE, _TUMOR),
     "ET": Region((1,), _ENHANCING, (_ENHANCING,)),
-    "NETC": Region((2,), (*_NECROSIS, *_NON_ENHANCING), (_NECROSIS, _NON_ENHANCING), optional=True),
+    "NETC": replace(_DEAD, values=(2,)),
     "CC": Region((3,), _CYST, (_CYST,), optional=True),
-    "ED": Region((4,), _EDEMA, (_EDEMA,), optional=True),
+    "ED": replace(_AROUND, values=(4,)),
 }
 """Values 1 ET, 2 NETC, 3 CC, 4 ED (config_ped.yaml of BraTS/BraTS_evaluation)."""
 RADIOTHERAPY: Final = {"GTV": Region((1,), ("gtv", "grosstumorvolume", "tumor", "meningioma"))}

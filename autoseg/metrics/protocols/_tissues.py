@@ -19,12 +19,16 @@ class Region:
         names: Names that data sets give to the region itself; its values are all that belong to it.
         parts: Classes it is made of, by name; some may be absent from a data set.
         optional: Not every data set has it; it is left out then.
+        inside: Names of a region that holds it, for data sets whose labels are regions.
+        outside: Names of the regions that the rest of `inside` is made of; the first one must be known.
     """
 
     values: tuple[int, ...]
     names: tuple[str, ...]
     parts: tuple[tuple[str, ...], ...] = ()
     optional: bool = False
+    inside: tuple[str, ...] = ()
+    outside: tuple[tuple[str, ...], ...] = ()
 
 
 def find_regions(labels: LabelSpace, wanted: Mapping[str, Region]) -> dict[str, tuple[int, ...]]:
@@ -53,6 +57,9 @@ def _find(region: Region, values: Mapping[str, tuple[int, ...]]) -> tuple[int, .
         if known in values:
             return values[known]
     found = {value for part in region.parts for known in part for value in values.get(known, ())}
+    if not found and region.outside and any(known in values for known in region.outside[0]):
+        others = {value for part in region.outside for known in part for value in values.get(known, ())}
+        found = {value for known in region.inside for value in values.get(known, ())} - others
     return tuple(sorted(found))
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from autoseg.core.errors import RegistryError, SpecError
 from autoseg.core.labels import LabelSpace
+from autoseg.datasets.brats import EDITIONS
 from autoseg.metrics import evaluate_case
 from autoseg.metrics.components import Overlaps
 from autoseg.metrics.protocols import load_protocol
@@ -56,6 +57,28 @@ def test_regions_by_the_challenges_own_values(
 ) -> None:
     regions = load_protocol(protocol).regions(NUMBERS)
     assert (regions["WT"], regions["TC"], regions["ET"]) == (whole, core, enhancing)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "edition", "expected"),
+    [
+        ("brats2024:gli", "2024", {"NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}),
+        ("brats2024:ped", "ped", {"ET": 1, "NETC": 2, "CC": 3, "ED": 4}),
+    ],
+)
+def test_tissues_that_a_data_set_of_regions_does_not_name(
+    protocol: str, edition: str, expected: dict[str, int]
+) -> None:
+    """What remains of the core without enhancing tumour and cyst, and of the whole without the core."""
+    known = EDITIONS[edition]
+    regions = load_protocol(protocol).regions(
+        LabelSpace(tuple(known.regions), tuple(known.regions.values()), class_order=known.class_order)
+    )
+    assert {name: tuple(known.original[value] for value in regions[name]) for name in expected} == {
+        name: (value,) for name, value in expected.items()
+    }
+    whole_alone = LabelSpace(("whole_tumor", "enhancing_tumor"), ((1, 2), (2,)), class_order=(1, 2))
+    assert set(load_protocol(protocol).regions(whole_alone)) == {"WT", "TC", "ET"}
 
 
 @pytest.mark.parametrize("protocol", ["brats2020", "brats2023", "brats2024", "brats2025"])
