@@ -56,7 +56,7 @@ def export(stored, spacing, cropped, native, start, full, transpose, regions):
         "spacing": [native[axis] for axis in backward],
         "shape_after_cropping_and_before_resampling": cropped,
         "shape_before_cropping": full,
-        "bbox_used_for_cropping": [[first, first + size] for first, size in zip(start, cropped)],
+        "bbox_used_for_cropping": [[first, first + size] for first, size in zip(start, cropped, strict=True)],
     }
     logits = torch.from_numpy(smooth_logits(manager.num_segmentation_heads, stored, 7))
     mask = convert_predicted_logits_to_segmentation_with_correct_shape(
