@@ -63,8 +63,16 @@ def export(stored, spacing, cropped, native, start, full, transpose, regions):
         logits, plans, configuration, manager, properties, num_threads_torch=1
     )
     return {
-        "stored": stored, "spacing": spacing, "cropped": cropped, "native": native, "start": start, "full": full,
-        "transpose": transpose, "regions": regions, "shape": mask.shape, "labels": packed(mask),
+        "stored": stored,
+        "spacing": spacing,
+        "cropped": cropped,
+        "native": native,
+        "start": start,
+        "full": full,
+        "transpose": transpose,
+        "regions": regions,
+        "shape": mask.shape,
+        "labels": packed(mask),
     }
 
 

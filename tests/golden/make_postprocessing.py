@@ -1,7 +1,7 @@
 """Ask nnU-Net v2 what post-processing it chooses and what it leaves: run by hand where nnunetv2 2.8.1 is installed.
 
-    python tests/golden/make_postprocessing.py            writes postprocessing.json
-    python tests/golden/make_postprocessing.py FOLDER     asks about FOLDER/{predictions,references,dataset.json} only
+python tests/golden/make_postprocessing.py            writes postprocessing.json
+python tests/golden/make_postprocessing.py FOLDER     asks about FOLDER/{predictions,references,dataset.json} only
 """
 
 from __future__ import annotations
