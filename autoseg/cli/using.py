@@ -94,7 +94,7 @@ def evaluate(
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("report.json"),
     dataset: OptionalDataset = None,
     labels: Path | None = None,
-    protocol: str | None = None,
+    protocol: str = "autoseg",
     tolerance: float = 1.0,
     no_surface: Flag = False,
     common: Common = COMMON,
@@ -107,9 +107,9 @@ def evaluate(
         output: Report to write; a CSV lies beside it.
         dataset: Data set whose labels apply.
         labels: dataset.json whose labels apply.
-        protocol: NAME or NAME:VARIANT, e.g. brats2023:men [default: the data set's own, else autoseg].
-        tolerance: Of the surface Dice (NSD), mm; without --protocol scored as autoseg.
-        no_surface: Leave the surface distances out; without --protocol scored as autoseg.
+        protocol: NAME, NAME:VARIANT such as brats2023:men, or auto for that of the data set's challenge.
+        tolerance: Of the surface Dice (NSD), mm.
+        no_surface: Leave the surface distances out.
     """
     workspace = common.open("evaluate")
     from autoseg.reporting.tables import print_report
@@ -121,7 +121,7 @@ def evaluate(
         output=output,
         dataset=None if dataset is None else workspace.resolve_dataset(dataset),
         labels=labels,
-        protocol=protocol or stage.AUTO,
+        protocol=protocol,
         tolerance_mm=tolerance,
         surface=not no_surface,
         workers=common.workers,

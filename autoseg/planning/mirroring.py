@@ -24,12 +24,7 @@ def lateral_pair(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def mirror_axes(
-    choices: PlanChoices,
-    labels: Iterable[str],
-    orientations: Sequence[str],
-    transpose: Sequence[int],
-    *,
-    short_run: bool = False,
+    choices: PlanChoices, labels: Iterable[str], orientations: Sequence[str], transpose: Sequence[int]
 ) -> tuple[tuple[int, ...], Decision]:
     """Axes after the transpose that may be mirrored, and why.
 
@@ -38,22 +33,17 @@ def mirror_axes(
         labels: Label names.
         orientations: Of every case, in the frame before the transpose.
         transpose: Axis order of the plan.
-        short_run: Mirror only what occurs in patients, left-right: on a CPU there is no time to learn the rest.
     """
     if not isinstance(choices.mirror_axes, str):
         return choices.mirror_axes, _decision(choices.mirror_axes, "set by the method")
     if choices.mirror_axes == "all":
         return (0, 1, 2), _decision((0, 1, 2), "the method mirrors all axes")
     pair = lateral_pair(labels)
+    if pair is None:
+        return (0, 1, 2), _decision((0, 1, 2), "no labels come in left-right pairs")
     lateral = {axis for code in orientations for axis, letter in enumerate(code) if letter in "LR"}
-    mirrored = lateral if short_run else {0, 1, 2}
-    reason = "no labels come in left-right pairs"
-    if pair is not None:
-        mirrored = mirrored - lateral
-        reason = f"'{pair[0]}' and '{pair[1]}' are told apart by side, so left-right is not mirrored"
-    elif short_run:
-        reason += "; on a CPU only left-right, which occurs in patients, is worth the time"
-    kept = tuple(position for position, axis in enumerate(transpose) if axis in mirrored)
+    kept = tuple(position for position, axis in enumerate(transpose) if axis not in lateral)
+    reason = f"'{pair[0]}' and '{pair[1]}' are told apart by side, so left-right is not mirrored"
     return kept, _decision(kept, reason)
 
 

@@ -100,13 +100,7 @@ def make_plan(
     )
     budget = budget_for(choices, device)
     context = _Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
-    axes, mirroring = mirror_axes(
-        choices,
-        dataset.labels,
-        frame.orientations,
-        frame.transpose,
-        short_run=budget.operations is not None and choices.cpu.mirror_lateral_only,
-    )
+    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
     configurations, decisions = _plan_2d(context)
     if not frame.is_planar:
         in_3d, reasons = _plan_3d(context)

@@ -23,8 +23,6 @@ class CpuChoices(Section):
     """Patch volume in 2D and 3D (96 squared, 48 cubed) that is given up last."""
     encoder_blocks: tuple[int, ...] | None = None
     """Blocks per encoder stage instead of the GPU's; None keeps those."""
-    mirror_lateral_only: bool = False
-    """Mirror left-right alone."""
     fold: bool = False
     """Fold the voxels of the first pooling into channels (`folded_unet`): no stage runs at full resolution."""
 
