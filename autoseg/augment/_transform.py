@@ -71,6 +71,24 @@ class ImageTransform(ABC, Generic[Drawn]):
         return labels
 
 
+class PerChannel(ImageTransform[tuple[float, ...]]):
+    """Base of those that draw one number around 1 per channel.
+
+    Args:
+        p: Probability per sample.
+        around: Range of the number; half of the draws fall below 1.
+        geometry: Of the patch.
+    """
+
+    def __init__(self, p: float, around: tuple[float, float], geometry: PatchGeometry) -> None:
+        super().__init__(p, geometry)
+        self.around = around
+
+    def sample(self, generator: torch.Generator) -> tuple[float, ...]:
+        """Number per channel."""
+        return tuple(around_one(generator, *self.around) for _ in range(self.geometry.channels))
+
+
 def chance(generator: torch.Generator, p: float) -> bool:
     """True with probability `p`; 0 is never and 1 always."""
     return uniform(generator, 0.0, 1.0) < p

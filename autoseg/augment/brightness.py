@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from autoseg.augment._geometry import PatchGeometry
-from autoseg.augment._transform import ImageTransform, around_one
+from autoseg.augment._transform import PerChannel
 
 
 class Options(BaseModel):
@@ -21,16 +20,11 @@ class Options(BaseModel):
     """Range of the factor; half of the draws fall below 1."""
 
 
-class Brightness(ImageTransform[tuple[float, ...]]):
+class Brightness(PerChannel):
     """The drawn values are one factor per channel."""
 
     def __init__(self, options: Options, geometry: PatchGeometry) -> None:
-        super().__init__(options.p, geometry)
-        self.options = options
-
-    def sample(self, generator: torch.Generator) -> tuple[float, ...]:
-        """Factor per channel."""
-        return tuple(around_one(generator, *self.options.factor) for _ in range(self.geometry.channels))
+        super().__init__(options.p, options.factor, geometry)
 
     def change(self, image: Tensor, drawn: tuple[float, ...]) -> None:
         """Scale channel by channel."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from autoseg.augment._geometry import PatchGeometry
-from autoseg.augment._transform import ImageTransform, around_one
+from autoseg.augment._transform import PerChannel
 
 
 class Options(BaseModel):
@@ -23,16 +23,12 @@ class Options(BaseModel):
     """Clip to the range before the change."""
 
 
-class Contrast(ImageTransform[tuple[float, ...]]):
+class Contrast(PerChannel):
     """The drawn values are one factor per channel."""
 
     def __init__(self, options: Options, geometry: PatchGeometry) -> None:
-        super().__init__(options.p, geometry)
+        super().__init__(options.p, options.factor, geometry)
         self.options = options
-
-    def sample(self, generator: torch.Generator) -> tuple[float, ...]:
-        """Factor per channel."""
-        return tuple(around_one(generator, *self.options.factor) for _ in range(self.geometry.channels))
 
     def change(self, image: Tensor, drawn: tuple[float, ...]) -> None:
         """Stretch channel by channel; statistics stay on the device, so that a GPU is not waited for."""

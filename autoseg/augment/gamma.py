@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from autoseg.augment._geometry import PatchGeometry
-from autoseg.augment._transform import ImageTransform, around_one
+from autoseg.augment._transform import PerChannel
 
 TINY = 1e-7
 
@@ -27,16 +27,12 @@ class Options(BaseModel):
     """Restore mean and standard deviation afterwards."""
 
 
-class Gamma(ImageTransform[tuple[float, ...]]):
+class Gamma(PerChannel):
     """The drawn values are one exponent per channel."""
 
     def __init__(self, options: Options, geometry: PatchGeometry) -> None:
-        super().__init__(options.p, geometry)
+        super().__init__(options.p, options.gamma, geometry)
         self.options = options
-
-    def sample(self, generator: torch.Generator) -> tuple[float, ...]:
-        """Exponent per channel."""
-        return tuple(around_one(generator, *self.options.gamma) for _ in range(self.geometry.channels))
 
     def change(self, image: Tensor, drawn: tuple[float, ...]) -> None:
         """Correct channel by channel."""

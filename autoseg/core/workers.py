@@ -35,11 +35,7 @@ def default_workers() -> int:
 
 
 def run_cases(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    *,
-    workers: int,
-    initializer: Callable[[], None] | None = None,
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int
 ) -> Iterator[Outcome[Item, Result]]:
     """Yield an outcome per item as it completes, in any order.
 
@@ -50,13 +46,12 @@ def run_cases(
         function: Picklable; called once per item.
         items: One per case.
         workers: Processes; 0 or 1 runs in this process.
-        initializer: Called once in each worker before its first item.
     """
     if workers <= 1 or len(items) <= 1:
         for item in items:
             yield _attempt(function, item)
         return
-    yield from _Supervisor(function, items, min(workers, len(items)), initializer).outcomes()
+    yield from _Supervisor(function, items, min(workers, len(items))).outcomes()
 
 
 def run_cases_growing(
@@ -84,22 +79,15 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Re
 class _Supervisor(Generic[Item, Result]):
     """One single-process executor per worker, so that a death names exactly one item."""
 
-    def __init__(
-        self,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        workers: int,
-        initializer: Callable[[], None] | None,
-    ) -> None:
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> None:
         self.function = function
         self.pending = list(reversed(items))
-        self.initializer = initializer
         self.threads = max(1, default_workers() // workers)
         self.executors = [self._spawn() for _ in range(workers)]
 
     def _spawn(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=self.initializer)
+        return ProcessPoolExecutor(1, mp_context=context)
 
     def outcomes(self) -> Iterator[Outcome[Item, Result]]:
         running: dict[Future[Outcome[Item, Result]], tuple[int, Item]] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ import numpy as np
 from autoseg.core.atomic import write_text
 from autoseg.core.errors import AutosegError, DatasetError, GeometryError
 from autoseg.core.labels import LabelSpace
-from autoseg.core.workers import Outcome, default_workers, run_cases
+from autoseg.core.workers import default_workers, run_cases_growing
 from autoseg.core.workspace import Workspace
 from autoseg.io.images import read_label
 from autoseg.io.label_files import LabelPair, listed, pair_label_files
@@ -142,7 +141,7 @@ def _for_each(function: Callable[[LabelPair], Result], pairs: Sequence[LabelPair
     """Results by case id; every case is tried before the first error is raised."""
     results: dict[str, Result] = {}
     errors: dict[str, AutosegError] = {}
-    for outcome in _outcomes(function, pairs, workers):
+    for outcome in run_cases_growing(function, pairs, workers=workers, alone_s=_ALONE_S):
         if outcome.result is not None:
             results[outcome.item.case_id] = outcome.result
         elif outcome.error is not None:
@@ -154,18 +153,6 @@ def _for_each(function: Callable[[LabelPair], Result], pairs: Sequence[LabelPair
         first = errors[names[0]]
         raise DatasetError(f"case {names[0]}: {first.problem}{more}", first.cure, case_id=names[0])
     return results
-
-
-def _outcomes(
-    function: Callable[[LabelPair], Result], pairs: Sequence[LabelPair], workers: int
-) -> Iterator[Outcome[LabelPair, Result]]:
-    """Outcomes of all cases; other processes only join in when it takes long."""
-    started = time.monotonic()
-    for done, outcome in enumerate(run_cases(function, pairs, workers=1), start=1):
-        yield outcome
-        if workers > 1 and time.monotonic() - started > _ALONE_S:
-            yield from run_cases(function, pairs[done:], workers=workers)
-            return
 
 
 def _score(pair: LabelPair, *, labels: LabelSpace, protocol: Protocol) -> Scored:

@@ -70,9 +70,9 @@ def test_processes_join_in_only_when_it_takes_long(monkeypatch):
     started = []
     original = workers.run_cases
 
-    def watched(function, items, *, workers, initializer=None):
+    def watched(function, items, *, workers):
         started.append((len(items), workers))
-        return original(function, items, workers=1, initializer=initializer)
+        return original(function, items, workers=1)
 
     monkeypatch.setattr(workers, "run_cases", watched)
     quick = list(workers.run_cases_growing(abs, [-1, -2, -3], workers=4))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoseg.core import workers as pool
 from autoseg.core.errors import DatasetError, RegistryError, SpecError
 from autoseg.core.geometry import Geometry
 from autoseg.core.workspace import Workspace
@@ -75,13 +76,13 @@ def test_processes_give_the_same_report(
     alone = replace(folders, labels=labels, output=None)
     expected = run(alone, workspace)
     started: list[int] = []
-    run_cases = evaluate.run_cases
+    run_cases = pool.run_cases
 
     def watched(function: Any, items: Any, *, workers: int) -> Any:
         started.append(workers)
         return run_cases(function, items, workers=workers)
 
-    monkeypatch.setattr(evaluate, "run_cases", watched)
+    monkeypatch.setattr(pool, "run_cases", watched)
     assert run(replace(alone, workers=2), workspace) == expected
     assert set(started) == {1}  # quick work needs no other process
     monkeypatch.setattr(evaluate, "_ALONE_S", 0.0)

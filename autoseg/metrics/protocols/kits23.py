@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from autoseg.core.labels import LabelSpace
 from autoseg.metrics.case import RegionPair, Regions
 from autoseg.metrics.empties import AGREE
+from autoseg.metrics.protocols._dice_nsd import dice_and_nsd
 from autoseg.metrics.protocols._protocol import Protocol
 from autoseg.metrics.protocols._tissues import Region, find_regions
-from autoseg.metrics.surface import surface_distances
 from autoseg.specs.report import Score
 
 _KIDNEY: Final = ("kidney", "kidneys")
@@ -45,15 +45,7 @@ class Kits23Protocol(Protocol):
         return find_regions(labels, WANTED)
 
     def score(self, pair: RegionPair) -> dict[str, Score]:
-        counts = pair.counts
-        if counts.empty != "none":
-            score = AGREE.overlap(counts.empty)
-            return {"dice": score, "nsd": score}
-        found = surface_distances(pair.prediction, pair.reference, spacing_mm=pair.spacing_mm, planar=pair.planar)
-        return {
-            "dice": Score(value=2 * counts.tp / (counts.predicted + counts.referenced)),
-            "nsd": Score(value=0.0 if found is None else found.dice_within(TOLERANCES_MM[pair.name])),
-        }
+        return dice_and_nsd(pair, tolerance_mm=TOLERANCES_MM[pair.name], empties=AGREE)
 
     def definitions(self) -> dict[str, str]:
         tolerances = ", ".join(f"{name} {value:.4f} mm" for name, value in TOLERANCES_MM.items())

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autoseg.metrics.case import RegionPair
 from autoseg.metrics.empties import SKIP
+from autoseg.metrics.protocols._dice_nsd import dice_and_nsd
 from autoseg.metrics.protocols._protocol import Protocol
-from autoseg.metrics.surface import surface_distances
 from autoseg.specs.report import Score
 
 TOLERANCES_MM: Final = {
@@ -52,15 +52,7 @@ class MsdProtocol(Protocol):
         self.tolerance_mm = options.tolerance_mm if options.variant is None else TOLERANCES_MM[options.variant]
 
     def score(self, pair: RegionPair) -> dict[str, Score]:
-        counts = pair.counts
-        if counts.empty != "none":
-            score = SKIP.overlap(counts.empty)
-            return {"dice": score, "nsd": score}
-        found = surface_distances(pair.prediction, pair.reference, spacing_mm=pair.spacing_mm, planar=pair.planar)
-        return {
-            "dice": Score(value=2 * counts.tp / (counts.predicted + counts.referenced)),
-            "nsd": Score(value=0.0 if found is None else found.dice_within(self.tolerance_mm)),
-        }
+        return dice_and_nsd(pair, tolerance_mm=self.tolerance_mm, empties=SKIP)
 
     def definitions(self) -> dict[str, str]:
         source = f"task {self.variant}" if self.variant else "no task named: not the challenge's, see msd:TASK"
