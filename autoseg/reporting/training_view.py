@@ -19,6 +19,8 @@ class FinishedEpoch(Protocol):
     @property
     def epoch(self) -> int: ...
     @property
+    def update(self) -> int: ...
+    @property
     def train_loss(self) -> float: ...
     @property
     def validation_loss(self) -> float: ...
@@ -35,12 +37,11 @@ class TrainingView:
 
     Args:
         title: Configuration and fold.
-        epochs: Epochs of the run.
         console: Where to draw; None is standard error.
     """
 
-    def __init__(self, title: str, *, epochs: int, console: Console | None = None) -> None:
-        self.title, self.epochs = title, epochs
+    def __init__(self, title: str, *, console: Console | None = None) -> None:
+        self.title = title
         self.console = console or Console(stderr=True)
         columns = (
             TextColumn("{task.description}"),
@@ -70,8 +71,8 @@ class TrainingView:
         if self._first is None:
             self._first = (update, time.monotonic())
             self._task = self._bar.add_task(self.title, total=total, loss=loss)
-        self._remaining = self._estimate(update, total)
-        self._bar.update(self._task, completed=update, loss=loss)
+        self._total, self._remaining = total, self._estimate(update, total)
+        self._bar.update(self._task, completed=update, total=total, loss=loss)
 
     def epoch_finished(self, log: FinishedEpoch, seconds: float) -> None:
         """One epoch is done."""
@@ -80,7 +81,7 @@ class TrainingView:
             "%s epoch %d/%d: loss %.3f, validation %.3f, pseudo Dice %.3f (%s), %.1f s, %s left",
             self.title,
             log.epoch + 1,
-            self.epochs,
+            self._total * (log.epoch + 1) // log.update,
             log.train_loss,
             log.validation_loss,
             log.mean_dice,

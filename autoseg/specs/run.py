@@ -8,7 +8,7 @@ from autoseg.specs.plan import Configuration
 
 
 class Schedule(Section):
-    """Length of the training, fixed before the first update."""
+    """Length of the training, fixed before the first update; a time budget then corrects the number of epochs."""
 
     epochs: int
     """Epochs."""
@@ -17,9 +17,9 @@ class Schedule(Section):
     validation_iterations: int
     """Validation batches per epoch."""
     time_budget_s: float | None = None
-    """Budget it was derived from."""
+    """Time that the training loop fills."""
     seconds_per_step: float | None = None
-    """Measured step time it was derived from."""
+    """Step time, measured beforehand, from which the epochs follow."""
 
     @property
     def updates(self) -> int:

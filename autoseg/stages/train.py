@@ -169,7 +169,7 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
     title = f"{job.configuration.name} fold {final.fold}"
     parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
     try:
-        with TrainingView(title, epochs=final.schedule.epochs) as view:
+        with TrainingView(title) as view:
             Trainer(final, folder, parts, view).fit()
     finally:
         draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")

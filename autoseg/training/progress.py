@@ -51,6 +51,8 @@ class Progress:
         average_dice: Running mean, None before the first epoch.
         best_dice: Highest running mean.
         zero_recall: Epochs in a row without a true positive, per target.
+        elapsed_s: Time of the training loop.
+        epoch_began_s: The same when the current epoch began.
     """
 
     targets: tuple[str, ...]
@@ -59,6 +61,8 @@ class Progress:
     average_dice: float | None = None
     best_dice: float = -1.0
     zero_recall: dict[str, int] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    epoch_began_s: float = 0.0
 
     def record_update(self, loss: float) -> None:
         """Count one update."""

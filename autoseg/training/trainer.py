@@ -26,6 +26,7 @@ from autoseg.training.interrupts import StopRequest
 from autoseg.training.loader import Batch, BatchLoader
 from autoseg.training.objective import Objective
 from autoseg.training.optim import set_learning_rate
+from autoseg.training.pace import Pace
 from autoseg.training.progress import EpochLog, Progress
 from autoseg.training.schedule import average_decay, learning_rate
 
@@ -82,7 +83,8 @@ class Trainer:
         self.run, self.folder, self.parts, self.observer = run, folder, parts, observer
         self.choice = run.method.train.optimizer
         self.progress = Progress(parts.objective.space.names)
-        self._saved_at = time.monotonic()
+        self.pace = Pace(run.schedule)
+        self._saved_at = self._ticked_at = time.monotonic()
 
     def fit(self) -> None:
         """Train to the end of the schedule.
@@ -94,20 +96,18 @@ class Trainer:
             CheckpointError: The saved state is damaged or belongs to other settings.
         """
         self._resume()
-        schedule = self.run.schedule
         with StopRequest() as stop, contextlib.closing(self.parts.train.stream(self.progress.update)) as batches:
-            started = time.monotonic()
-            while self.progress.update < schedule.updates:
+            self._ticked_at = time.monotonic()
+            while self.progress.update < self.pace.updates:
                 loss = self._update(next(batches))
                 self.progress.record_update(loss)
-                self.observer.updated(self.progress.update, schedule.updates, loss)
-                if self.progress.update % schedule.iterations_per_epoch == 0:
-                    self._finish_epoch(time.monotonic() - started)
-                    started = time.monotonic()
+                self.observer.updated(self.progress.update, self.pace.updates, loss)
+                if self.progress.update % self.run.schedule.iterations_per_epoch == 0:
+                    self._finish_epoch()
                 if stop.signal_number is not None:
                     self.save()
                     raise Interrupted(
-                        stop.signal_number, f"stopped after update {self.progress.update} of {schedule.updates}"
+                        stop.signal_number, f"stopped after update {self.progress.update} of {self.pace.updates}"
                     )
                 if time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S:
                     self.save()
@@ -120,7 +120,7 @@ class Trainer:
         update = self.progress.update
         # Dropout and other draws of torch depend on the update alone, so nothing random needs to be saved.
         torch.manual_seed(derive_seed(self.run.seed, self.run.fold, "update", update))
-        set_learning_rate(state.optimizer, learning_rate(self.choice, self.run.schedule, update))
+        set_learning_rate(state.optimizer, learning_rate(self.choice, self.run.schedule, self.pace.position(update)))
         loss = gradient_step(parts, batch, clip=self.choice.gradient_clip)
         if not math.isfinite(loss):
             raise AutosegError(
@@ -130,18 +130,20 @@ class Trainer:
             state.average.update(average_decay(self.choice, update))
         return loss
 
-    def _finish_epoch(self, seconds: float) -> None:
-        schedule = self.run.schedule
+    def _finish_epoch(self) -> None:
+        schedule, progress = self.run.schedule, self.progress
         with self._averaged_weights():
             losses, counts = self._validate()
-            log = self.progress.finish_epoch(
+            log = progress.finish_epoch(
                 iterations_per_epoch=schedule.iterations_per_epoch,
-                learning_rate=learning_rate(self.choice, schedule, self.progress.update - 1),
+                learning_rate=learning_rate(self.choice, schedule, self.pace.position(progress.update - 1)),
                 validation_losses=losses,
                 counts=counts,
             )
             if log.is_best:
                 save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
+        self._tick()
+        seconds, progress.epoch_began_s = progress.elapsed_s - progress.epoch_began_s, progress.elapsed_s
         line = {
             **asdict(log),
             "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())},
@@ -149,6 +151,13 @@ class Trainer:
         with named_disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.observer.epoch_finished(log, seconds)
+        self.pace.correct(progress.update, elapsed_s=progress.elapsed_s, epoch_s=seconds)
+
+    def _tick(self) -> None:
+        """Count the time since the last call as training."""
+        now = time.monotonic()
+        self.progress.elapsed_s += now - self._ticked_at
+        self._ticked_at = now
 
     @torch.inference_mode()
     def _validate(self) -> tuple[list[float], list[tuple[int, int, int]]]:
@@ -182,6 +191,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        self._tick()
         values = self.progress.to_values()
         save_checkpoint(
             self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run)
@@ -189,10 +199,9 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _save_weights(self, name: str) -> None:
+        epochs = self.progress.update // self.run.schedule.iterations_per_epoch
         with self._averaged_weights():
-            save_weights(
-                self.folder / name, self.parts.state.network.state_dict(), {"epoch": str(self.run.schedule.epochs)}
-            )
+            save_weights(self.folder / name, self.parts.state.network.state_dict(), {"epoch": str(epochs)})
 
     def _resume(self) -> None:
         """Restore the last checkpoint, if there is one, and cut the log back to it."""
@@ -200,7 +209,10 @@ class Trainer:
         path = self.folder / CHECKPOINT
         if path.is_file():
             values = load_checkpoint(path, self.parts.state, run_digest=settings_digest(self.run))
-            self.progress = Progress.from_values(values)
+            progress = self.progress = Progress.from_values(values)
+            epochs = progress.update / self.run.schedule.iterations_per_epoch
+            if epochs:
+                self.pace.correct(progress.update, elapsed_s=progress.elapsed_s, epoch_s=progress.elapsed_s / epochs)
         log = self.folder / LOG
         if log.is_file():
             write_text(log, "".join(_lines_until(log, self.progress.update)))

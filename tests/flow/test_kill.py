@@ -160,7 +160,7 @@ def test_an_extension_keeps_the_length_of_an_epoch(trained, command):
     assert result.lines[-1].endswith("has epochs of 2 updates: extend it with --iterations-per-epoch 2")
 
 
-def test_a_time_budget_keeps_its_schedule(workspace, command, monkeypatch):
+def test_a_time_budget_is_planned_once_and_taken_up_where_it_was(workspace, command, monkeypatch):
     from autoseg.training import assembly
 
     measured = []
@@ -175,12 +175,12 @@ def test_a_time_budget_keeps_its_schedule(workspace, command, monkeypatch):
     folder = workspace / RUN_FOLDER
     schedule = json.loads((folder / RUN).read_text())["schedule"]
     assert schedule["seconds_per_step"] == 0.1
-    assert schedule["epochs"] * 2 == len(log_without_time(folder)) * 2 > 10
+    lines = log_without_time(folder)
     # As after a kill: the final weights are missing, the same command measures nothing anew.
-    final = (folder / FINAL).read_bytes()
     (folder / FINAL).unlink()
     assert command(*TRAIN, *budget, workspace=workspace).code == 0
-    assert (folder / FINAL).read_bytes() == final
+    assert (folder / FINAL).is_file()
+    assert log_without_time(folder)[: len(lines)] == lines
     assert json.loads((folder / RUN).read_text())["schedule"] == schedule
     assert len(measured) == 1
     refused = command(*TRAIN, "--time-budget", "0.5s", "--replan", "--seed", "3", workspace=workspace)

@@ -142,3 +142,26 @@ def test_other_threads_keep_the_handlers():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_time_budget_ends_the_run_whatever_was_estimated(tmp_path):
+    run = tiny_run()
+    schedule = run.schedule.model_copy(update={"epochs": 500, "time_budget_s": 0.5})
+    train(tmp_path, run.model_copy(update={"schedule": schedule}))
+    log = log_of(tmp_path)
+    assert 1 <= len(log) < 500
+    assert sum(line["time"]["seconds"] for line in log) < 5
+
+
+def test_time_spent_before_an_interruption_counts(tmp_path):
+    run = tiny_run()
+    schedule = run.schedule.model_copy(update={"epochs": 500, "time_budget_s": 1000.0})
+    run = run.model_copy(update={"schedule": schedule})
+    with pytest.raises(Interrupted):
+        train(tmp_path, run, stop_after=4)
+    loop = Trainer(run, tmp_path, tiny_parts(run), Silent())
+    loop._resume()
+    assert loop.progress.elapsed_s >= sum(line["time"]["seconds"] for line in log_of(tmp_path)) - 0.01
+    shorter = run.model_copy(update={"schedule": schedule.model_copy(update={"time_budget_s": 0.01})})
+    train(tmp_path, shorter)
+    assert len(log_of(tmp_path)) == 2
