@@ -65,7 +65,7 @@ def paint(masks: Mapping[str, Sequence[Mask]], *, shape: Shape3) -> npt.NDArray[
     left = np.bincount(labels.ravel(), minlength=len(masks) + 1)
     for value, (name, parts) in enumerate(masks.items(), start=1):
         if not left[value] and any(mask.any() for mask in parts):
-            cure = "name structures that contain others first in --option structures=..."
+            cure = "name structures that contain others first in --structures ..."
             raise DatasetError(f"later structures cover all of '{name}'", cure)
     return labels
 
@@ -84,7 +84,7 @@ def check_liver(where: Path, masks: dict[str, Mask], named: Mapping[str, str]) -
     livers = [mask for folder, mask in masks.items() if named[folder] == LIVER]
     if not livers or not livers[0].any():
         problem = f"{where} has no mask folder 'liver'" if not livers else f"the liver mask of {where} is empty"
-        raise DatasetError(problem, "download it again, or name other structures with --option structures=...")
+        raise DatasetError(problem, "download it again, or name other structures with --structures ...")
     told = []
     for folder in [folder for folder in masks if named[folder] == TUMOUR]:
         voxels = np.count_nonzero(masks[folder])

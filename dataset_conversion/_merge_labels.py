@@ -101,7 +101,7 @@ def _renamed(folder: str, space: LabelSpace, changes: Mapping[str, str]) -> dict
             other = by_synonym.setdefault(names[name], name)
             if other != name:
                 problem = f"{folder}: '{other}' and '{name}' are both names of '{names[name]}'"
-                raise DatasetError(problem, f"name one of them, e.g. --option map={name}:other_{names[name]}")
+                raise DatasetError(problem, f"name one of them, e.g. --map {name}:other_{names[name]}")
         if names[name] != name:
             logger.info("%s: '%s' becomes '%s'", folder, name, names[name])
     return names
@@ -164,9 +164,9 @@ def _unknown(each: Labelling, names: Sequence[str], places: Mapping[str, set[str
             continue
         if each.space.is_regions or name not in places:
             known = ",".join(other for other in names if other in each.names.values())
-            cure = f"join without it (--option labels={known})"
+            cure = f"join without it (--labels {known})"
             if not each.space.is_regions:
-                cure += f", or say where its voxels may be, e.g. --option hidden={name}:{BACKGROUND}"
+                cure += f", or say where its voxels may be, e.g. --hidden {name}:{BACKGROUND}"
             raise DatasetError(f"{each.dataset} does not label {name}", cure)
         unsure |= places[name]
     return unsure

@@ -70,7 +70,7 @@ class Chaos(Converter):
         found = [self._case(folder) for folder in _all(source) if folder.name == _SCAN and self._wanted(folder)]
         if not any(case.split == "train" for case in found):
             raise DatasetError(
-                f"{source} has no labelled {self.options.scans.upper()} scans", "choose others by --option"
+                f"{source} has no labelled {self.options.scans.upper()} scans", "choose others by --scans"
             )
         return tuple(sorted(found, key=lambda case: (case.split == "test", natural(case.case_id))))
 

@@ -111,7 +111,7 @@ def _choose(study: Study, wanted: str) -> tuple[tuple[Series, ...], str, str]:
     if len(found) == 1:
         return found, "", ""
     listed = "; ".join(one.title for one in found or study.series)
-    cure = "choose one with --option series=NUMBER, DESCRIPTION or UID, or take series=all or series=largest"
+    cure = "choose one with --series NUMBER, DESCRIPTION or UID, or take --series all or --series largest"
     if not found:
         return (), f"no series of the study is '{wanted}' ({listed})", cure
     return (), f"the study holds {len(found)} series{' that match' if wanted else ''} ({listed})", cure
@@ -149,7 +149,7 @@ def _of_modality(case: SourceCase, modality: str) -> SourceCase:
     if case.details["problem"] or own == modality:
         return case
     problem = f"the series is {own or 'of no modality'}, most of {modality}"
-    cure = "convert them apart, or choose other series with --option series=..."
+    cure = "convert them apart, or choose other series with --series ..."
     return replace(case, details={**case.details, "problem": problem, "cure": cure})
 
 

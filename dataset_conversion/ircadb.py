@@ -169,7 +169,7 @@ class Ircadb(Converter):
             if structure_of(folder) not in STRUCTURES and folder.lower() not in self.options.ignore:
                 raise DatasetError(
                     f"{part_of(_patient(case), MASKS)} has the unknown mask folder '{folder}'",
-                    f"leave it out with --option ignore={folder}, or rename it to the structure it holds",
+                    f"leave it out with --ignore {folder}, or rename it to the structure it holds",
                 )
 
     def _compare(self, case: SourceCase, series: Series, tumour_folders: int, told: Told) -> None:
@@ -178,7 +178,7 @@ class Ircadb(Converter):
             return
         count, folders = unexpected(patient.number, slices=len(series.slices), tumour_folders=tumour_folders)
         if count and self.options.table == "fail":
-            cure = "download it again, or pass --option table=warn if it was cut on purpose"
+            cure = "download it again, or pass --table warn if it was cut on purpose"
             raise DatasetError(f"{part_of(patient, IMAGES)} has {count}", cure)
         told.extend((f"it has {text}", "compare with the download") for text in (count, folders) if text)
 

@@ -114,7 +114,7 @@ class Kits(Converter):
         years = re.findall(r"kits[-_]?(?:20)?(19|21|23)", str(source.resolve()), re.IGNORECASE)
         if years:
             return f"20{years[-1]}"
-        raise DatasetError(f"{source} could be KiTS of 2019 or of 2023", "say --option edition=2019 or edition=2023")
+        raise DatasetError(f"{source} could be KiTS of 2019 or of 2023", "say --edition 2019 or --edition 2023")
 
 
 def write_example(folder: Path, number: int, *, label: str | None = "segmentation") -> Path:

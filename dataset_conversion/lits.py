@@ -114,7 +114,8 @@ class Lits(Converter):
             return []
         if case.case_id == _EXCHANGED:
             return [("its second and third axes are exchanged", "the array is kept, the header says so")]
-        return [(f"spacing taken from {self.options.fix_spacing}, directions left as stored", "look at one slice")]
+        told = f"spacing taken from {self.options.fix_spacing}, directions left as stored"
+        return [(told, "LiTS may hold the scan mirrored: look at one slice")]
 
     def example(self, root: Path) -> Path:
         for number, batch in ((0, 1), (28, 2)):

@@ -85,7 +85,7 @@ class Merge(Converter):
             title="Several raw data sets of a workspace joined into one",
             licence="those of the joined data sets",
             citation="those of the joined data sets",
-            needs="a workspace, and its data sets to join: --option datasets=3,17",
+            needs="a workspace, and its data sets to join: --datasets 3,17",
             dataset_name="Joined",
         )
 
@@ -146,7 +146,7 @@ class Merge(Converter):
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise DatasetError(
                 f"{len(set(names))} different data sets are named",
-                f"name two or more of {', '.join(workspace.datasets()) or 'a workspace'}: --option datasets=3,17",
+                f"name two or more of {', '.join(workspace.datasets()) or 'a workspace'}: --datasets 3,17",
             )
         return tuple(RawDataset.open(workspace.raw_dataset(name)) for name in names)
 
@@ -165,7 +165,7 @@ class Merge(Converter):
                 common = [name for name in opened[0].spec.channels() if all(name.casefold() in them for them in own)]
                 raise DatasetError(
                     f"{each.name} has the channels {', '.join(each.spec.channels())}, not just {', '.join(given)}",
-                    f"keep those of all: --option channels={','.join(common)}" if common else "join others",
+                    f"keep those of all: --channels {','.join(common)}" if common else "join others",
                 )
         return [tuple(names.index(name) for name in wanted) for names in own]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +16,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from autoseg import __version__
+from autoseg.core.errors import SpecError
 from autoseg.core.workspace import Workspace
 
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
@@ -39,6 +41,8 @@ Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 OptionalModel = Annotated[Path | None, Parameter(name=["--model", "-m"])]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Level = Literal["debug", "info", "warning", "error"]
+OwnOptions = Annotated[str, Parameter(show_default=False)]
+"""Flags that a command does not know itself: options of the converter or format that it is given."""
 
 
 @Parameter(name="*", group=Group("Everywhere", sort_key=9))
@@ -72,6 +76,35 @@ app = App(
     help_flags=["--help", "-h"],
     suppress_keyboard_interrupt=False,
 )
+
+
+def own_options(flags: Mapping[str, str], pairs: Sequence[str], *, command: str) -> tuple[tuple[str, str], ...]:
+    """Options of a converter or a format, written as flags or as `--option key=value`.
+
+    Args:
+        flags: Flags that the command does not know -> values.
+        pairs: `key=value` each.
+        command: Its own flags are known: one that nearly is one of them is taken for a slip.
+
+    Raises:
+        SpecError: A pair without `=`, a flag that is a slip, or an option given twice.
+    """
+    known = {name for argument in app[command].assemble_argument_collection() for name in argument.names}
+    found = [(name.replace("-", "_"), value) for name, value in flags.items()]
+    for name in flags:
+        close = difflib.get_close_matches(f"--{name}", known, n=1, cutoff=0.8)
+        if close:
+            raise SpecError(f"{command} has no flag --{name}", f"did you mean {close[0]}? Else --option {name}=...")
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise SpecError(f"--option {pair}", "write it as key=value")
+        found.append((key, value))
+    names = [name for name, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"the option {name} is given twice", "give it once")
+    return tuple(found)
 
 
 class _LogFile(logging.FileHandler):

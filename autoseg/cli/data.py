@@ -18,10 +18,11 @@ from autoseg.cli.app import (
     Dataset,
     Flag,
     Overrides,
+    OwnOptions,
     app,
     logger,
+    own_options,
 )
-from autoseg.core.errors import AutosegError
 
 
 @app.command
@@ -35,16 +36,18 @@ def convert(
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     dry_run: Flag = False,
     common: Common = COMMON,
+    **settings: OwnOptions,
 ) -> int:
     """Turn a challenge's own folder into a raw data set.
 
     Args:
-        name: Converter, see `autoseg info --datasets`; `auto` recognises the folder.
+        name: Converter, see `autoseg info --datasets`; `auto`, or the folder alone, lets the folder decide.
         source: The folder as downloaded; the phantom needs none.
         id: Number of the data set.
         dataset_name: Name of the data set.
-        option: Converter option key=value, e.g. `variant=brain`; may be repeated.
+        option: Converter option key=value, the same as a flag of its own; may be repeated.
         dry_run: Only list what would be written.
+        settings: Option of the converter, e.g. `--structures liver,spleen`, `--fix-spacing table`, `--series largest`.
     """
     workspace = common.open("convert")
     from autoseg.stages import convert as stage
@@ -54,12 +57,11 @@ def convert(
         source=source,
         id=id,
         dataset_name=dataset_name,
-        options=_key_values(option),
+        options=own_options(settings, option, command="convert"),
         workers=common.workers,
         dry_run=dry_run,
     )
-    folder = stage.run(options, workspace)
-    logger.info("raw data: %s", folder)
+    logger.info("raw data: %s", stage.run(options, workspace))
     return DONE
 
 
@@ -165,13 +167,6 @@ def preprocess(
     quarantined = stage.run(options, workspace).quarantined
     check_prepared(options.dataset, quarantined, workspace)
     return QUARANTINED if quarantined else DONE
-
-
-def _key_values(pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise AutosegError(f"--option {pair}", "write it as key=value")
-    return tuple((key, value) for key, _, value in (pair.partition("=") for pair in pairs))
 
 
 def _method_name(method: str, overrides: Sequence[str]) -> str:

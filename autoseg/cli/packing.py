@@ -21,8 +21,10 @@ from autoseg.cli.app import (
     Input,
     OptionalDataset,
     OptionalModel,
+    OwnOptions,
     app,
     logger,
+    own_options,
 )
 from autoseg.core.errors import SpecError
 from autoseg.specs.document import Component
@@ -115,6 +117,7 @@ def submit(
     join: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     check: Flag = False,
     common: Common = COMMON,
+    **own: OwnOptions,
 ) -> int:
     """Pack masks of the test cases as their challenge wants them, or check an archive.
 
@@ -123,10 +126,11 @@ def submit(
         input: Folder of masks; with --check the archive or folder to judge.
         output: Archive to write; manifest.json lies beside it.
         format: Submission format, such as msd, lits, brats2023, kits19 [default: the converter's, else msd].
-        option: Option of the format, key=value, e.g. `task=Task04_Hippocampus` [default: as converted].
+        option: Option of the format, key=value, the same as a flag of its own [default: as converted].
         images: Folder of the test images [default: imagesTs of the data set].
         join: Archive of other tasks to take over; may be repeated.
         check: Only judge, one line per file.
+        own: Option of the format, e.g. `--task PED`, `--subset true`.
     """
     workspace = common.open("submit")
     from autoseg.stages import submit as stage
@@ -136,7 +140,7 @@ def submit(
         workspace.resolve_dataset(dataset),
         output=output,
         format=format,
-        settings=tuple(_key_value(text) for text in option),
+        settings=own_options(own, option, command="submit"),
         images=images,
         join=join,
         check=check,

@@ -84,6 +84,8 @@ def _converters() -> str:
     for name in converter_names():
         told = load_converter(name).spec()
         rows = [("source", told.needs or "none: it makes its data"), ("licence", told.licence), ("cite", told.citation)]
+        flags = ", ".join(f"--{option.replace('_', '-')}" for option in load_converter(name).Options.model_fields)
+        rows += [("options", flags)] if flags else []
         blocks.append(f"{name}: {told.title}\n" + "\n".join(f"  {key:<8} {value}" for key, value in rows))
     return "\n\n".join(blocks)
 

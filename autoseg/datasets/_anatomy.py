@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.core.labels import LabelSpace
+from autoseg.datasets.label_names import LESION
 
 Array = npt.NDArray[Any]
-_LESION = re.compile(r"tumou?r|lesion|cancer|metasta|cyst", re.IGNORECASE)
 _LARGE_SHARE = 0.1
 _OUTSIDE_SHARE = 0.05
 
@@ -42,8 +41,8 @@ def anatomy_warnings(labels: Array, space: LabelSpace) -> Iterator[tuple[str, st
 
 def _roles(space: LabelSpace) -> tuple[tuple[int, ...], tuple[int, ...], str]:
     """Lesion values, organ values and the organ's name, where exactly one organ is labelled."""
-    lesion = {value for name, values in _named(space) if _LESION.search(name) for value in values}
-    organs = [(name, values) for name, values in _named(space) if not _LESION.search(name)]
+    lesion = {value for name, values in _named(space) if LESION.search(name) for value in values}
+    organs = [(name, values) for name, values in _named(space) if not LESION.search(name)]
     if len(organs) != 1:
         return (), (), ""
     name, values = organs[0]

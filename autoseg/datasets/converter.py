@@ -151,7 +151,7 @@ class Converter(Protocol):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             unknown = first["type"] == "extra_forbidden"
-            cure = nearest(name, self.Options.model_fields) if unknown else first["msg"]
+            cure = nearest(name, self.Options.model_fields) if unknown else first["msg"].removeprefix("Value error, ")
             problem = f"converter '{self.spec().name}', option '{name}' = {first['input']!r}"
             raise RegistryError(problem, cure) from error
         configured = type(self)()

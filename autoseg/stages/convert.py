@@ -23,6 +23,7 @@ from autoseg.specs.dataset import Dataset
 logger = logging.getLogger(__name__)
 VERSION = 1
 _LARGEST_ID = 999
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Options:
     """What to convert.
 
     Attributes:
-        name: Converter, or `auto` to let the folder decide.
+        name: Converter; `auto`, or the folder itself where `source` is None, lets the folder decide.
         source: The challenge's folder; None for converters that make their data.
         id: Number of the data set; None takes that of an earlier conversion, else the next free one.
         dataset_name: Bare name; None takes the converter's.
@@ -92,24 +93,30 @@ def _list(jobs: Sequence[Job], spec: Dataset) -> None:
 
 
 def _converter(options: Options) -> tuple[Converter, Path]:
-    name = options.name
-    if name == "auto":
-        if options.source is None:
-            raise DatasetError("no source folder to recognise", "give one, or name a converter")
-        matches = recognising(options.source)
-        if len(matches) != 1:
-            found = f"it looks like {', '.join(matches)}" if matches else "no converter recognises it"
-            raise DatasetError(f"{options.source}: {found}", f"name one of {', '.join(converter_names())}")
-        name = matches[0]
+    name, source = options.name, options.source
+    if source is None and name.replace("-", "_") not in converter_names() and Path(name).exists():
+        name, source = AUTO, Path(name)
+    if name == AUTO:
+        name = _recognised(source)
     converter = load_converter(name).with_options(dict(options.options))
     needs = converter.spec().needs
     if not needs:
         return converter, Path()
-    if options.source is None:
+    if source is None:
         raise DatasetError(f"the converter '{name}' has no source", f"give {needs}")
-    if not options.source.exists():
-        raise DatasetError(f"{options.source} does not exist", f"give {needs}")
-    return converter, options.source
+    if not source.exists():
+        raise DatasetError(f"{source} does not exist", f"give {needs}")
+    return converter, source
+
+
+def _recognised(source: Path | None) -> str:
+    if source is None:
+        raise DatasetError("no source folder to recognise", "give one, or name a converter")
+    matches = recognising(source)
+    if len(matches) != 1:
+        found = f"it looks like {', '.join(matches)}" if matches else "no converter recognises it"
+        raise DatasetError(f"{source}: {found}", f"name one of {', '.join(converter_names())}")
+    return matches[0]
 
 
 def _check_ids(cases: Sequence[SourceCase]) -> None:

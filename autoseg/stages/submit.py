@@ -118,7 +118,7 @@ def _judge(archive: Path, form: SubmissionFormat, entries: Sequence[Entry], allo
 def _refuse_labels(form: SubmissionFormat, labels: set[int]) -> None:
     why = form.refuses(labels)
     if why:
-        raise SubmissionError(f"{form.name} cannot hold these masks: {why}", "choose another --format or --option")
+        raise SubmissionError(f"{form.name} cannot hold these masks: {why}", "choose another --format, or its options")
 
 
 def _write(

@@ -9,8 +9,10 @@ import pytest
 
 from autoseg import cli
 from autoseg.cli import main, run_command
-from autoseg.cli.app import app
+from autoseg.cli.app import app, own_options
 from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.datasets import converter_names, load_converter
+from autoseg.datasets.submission import formats
 from autoseg.stages import convert, evaluate, train
 
 VERBS = ("convert", "fingerprint", "plan", "preprocess", "train", "predict", "evaluate", "plan-and-train", "check")
@@ -98,6 +100,42 @@ def test_converter_and_data_set_have_names_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setattr(convert, "run", lambda options, _: asked.append(options))
     assert run_command(["convert", "msd", "folder", "--id", "7", "--name", "Liver", "--workspace", str(tmp_path)]) == 0
     assert (asked[0].name, str(asked[0].source), asked[0].id, asked[0].dataset_name) == ("msd", "folder", 7, "Liver")
+
+
+@pytest.mark.parametrize(
+    "written", [["--fix-spacing", "table"], ["--fix_spacing=table"], ["--option", "fix_spacing=table"]]
+)
+def test_options_of_a_converter_are_flags_or_pairs(monkeypatch, tmp_path, written):
+    asked = []
+    monkeypatch.setattr(convert, "run", lambda options, _: asked.append(options))
+    assert run_command(["convert", "lits", "folder", *written, "--workspace", str(tmp_path)]) == 0
+    assert asked[0].options == (("fix_spacing", "table"),)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--ids", "3"], "convert has no flag --ids: did you mean --id?"),
+        (["--worker", "3"], "convert has no flag --worker: did you mean --workers?"),
+        (["--sort", "ct"], "converter 'phantom', option 'sort' = 'ct': "),
+        (["--size", "8x8x8", "--option", "size=9x9x9"], "the option size is given twice: give it once"),
+    ],
+)
+def test_slips_in_flags_are_named(capsys, tmp_path, line, said):
+    assert run_command(["convert", "phantom", *line, "--workspace", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"autoseg: {said}")
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("convert", {name for one in converter_names() for name in load_converter(one).Options.model_fields}),
+        ("submit", {name for one in formats.names() for name in formats.load(one).Options.model_fields}),
+    ],
+)
+def test_no_option_is_taken_for_a_slip(command, options):
+    flags = {name.replace("_", "-"): "1" for name in options}
+    assert dict(own_options(flags, (), command=command)) == dict.fromkeys(options, "1")
 
 
 def test_options_of_a_converter_are_pairs(capsys, tmp_path):

@@ -67,7 +67,7 @@ def test_several_series_need_a_choice(source: Path) -> None:
         DatasetError, match=r"second: the study holds 2 series \(number 3, 'thin', CT, 11 .*'late'"
     ) as caught:
         _convert(source)
-    assert "choose one with --option series=NUMBER" in caught.value.cure
+    assert "choose one with --series NUMBER" in caught.value.cure
     written = source.parent.parent / "workspace" / "raw" / "Dataset001_Dicom" / "imagesTs"
     assert [path.name for path in written.iterdir()] == ["first_0000.nii.gz"]
 

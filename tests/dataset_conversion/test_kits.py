@@ -30,7 +30,7 @@ def test_years(tmp_path: Path) -> None:
     write_example(tmp_path / "a", 0, label="aggregated_MAJ_seg")
     assert KITS.dataset(tmp_path / "a").name == "KiTS2021"
     case = write_example(tmp_path / "b", 0)
-    with pytest.raises(DatasetError, match=r"could be KiTS of 2019 or of 2023: say --option edition=2019"):
+    with pytest.raises(DatasetError, match=r"could be KiTS of 2019 or of 2023: say --edition 2019"):
         KITS.dataset(tmp_path / "b")
     (case / "instances").mkdir()
     assert KITS.dataset(tmp_path / "b").name == "KiTS2023"

@@ -8,15 +8,15 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 
+from autoseg.cli import run_command
 from autoseg.core.errors import DatasetError, RegistryError
 from autoseg.core.geometry import Geometry
 from autoseg.core.workspace import Workspace
 from autoseg.datasets import load_converter
 from autoseg.datasets.overlap import ircadb_group
-from autoseg.io.images import read_image, write_image, write_label
+from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.io.raw import RawDataset, read_case
 from autoseg.stages import convert
 from dataset_conversion._synthetic_dicom import Scan, slice_bytes
@@ -117,7 +117,7 @@ def test_spacing_from_the_scans(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert np.allclose(image.geometry.spacing_mm, (1.6, 0.743, 0.744), atol=1e-6)
     assert image.geometry.direction == stored.geometry.direction
     assert np.array_equal(image.array, stored.array)
-    assert "/ircadb, directions left as stored: look at one slice" in caplog.text
+    assert "/ircadb, directions left as stored: LiTS may hold the scan mirrored" in caplog.text
 
 
 def test_scans_that_give_no_spacing(tmp_path: Path) -> None:
@@ -164,15 +164,25 @@ def test_wrong_layouts(source: Path, tmp_path: Path) -> None:
         LITS.cases(source)
 
 
-def test_real_patient_gives_the_spacing(test_data: Path, tmp_path: Path) -> None:
-    _volume(tmp_path / "s", 44, 119)
-    dataset = _convert(tmp_path / "s", tmp_path / "w", fix_spacing=f"ircadb:{test_data / '3Dircadb1'}")
-    spacing_mm = read_image(dataset.training[0].images[0]).geometry.spacing_mm
-    scan = zipfile.ZipFile(test_data / "3Dircadb1" / "3Dircadb1.17" / "PATIENT_DICOM.zip")
-    name = next(name for name in scan.namelist() if "image_" in name)
-    with scan.open(name) as stream:
-        exact = pydicom.dcmread(stream, stop_before_pixels=True).PixelSpacing
-    assert np.allclose(spacing_mm, (1.6, *exact), rtol=0, atol=1e-6)
+def test_real_patient_rewritten_as_lits(test_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scans, root = test_data / "3Dircadb1", tmp_path / "w"
+    original = RawDataset.open(convert.run(convert.Options("ircadb", scans, workers=1), Workspace(root))).training[0]
+    assert original.label is not None
+    image, (labels, _) = read_image(original.images[0]), read_label(original.label)
+    lost = Geometry(labels.shape, (1.0, 1.0, 1.0), direction=((1, 0, 0), (0, -1, 0), (0, 0, -1)))
+    write_image(tmp_path / "s" / "volume-44.nii", image.array, lost)
+    write_label(tmp_path / "s" / "segmentation-44.nii", labels, lost)
+    line = ["convert", "lits", str(tmp_path / "s"), "--fix-spacing", f"ircadb:{scans}", "--workspace", str(root)]
+    assert run_command([*line, "--workers", "1"]) == 0
+    case = RawDataset.open(root / "raw" / "Dataset002_LiTS").training[0]
+    assert case.label is not None
+    written = read_image(case.images[0])
+    assert np.array_equal(written.array, image.array)
+    assert np.array_equal(read_label(case.label)[0], labels)
+    assert np.allclose(written.geometry.spacing_mm, image.geometry.spacing_mm, rtol=0, atol=1e-6)
+    assert np.allclose(written.geometry.spacing_mm, (1.6, 0.743, 0.743), rtol=0, atol=1e-6)
+    assert written.geometry.direction == lost.direction
+    assert "directions left as stored" in caplog.text
 
 
 def test_a_swapped_mask_leaves_nothing_of_its_case(source: Path, tmp_path: Path) -> None:

@@ -141,9 +141,7 @@ def test_what_is_not_annotated_is_ignored(tmp_path: Path) -> None:
     add(tmp_path, "Dataset001_A", LIVER, {"a": None})
     add(tmp_path, "Dataset002_B", {"background": 0, "liver": 1}, {"b": None})
     add(tmp_path, "Dataset003_C", {"background": 0, "spleen": 1, "ignore": 2}, {"c": None})
-    with pytest.raises(
-        DatasetError, match=r"B does not label tumor: join without it \(--option labels=liver\), or say"
-    ):
+    with pytest.raises(DatasetError, match=r"B does not label tumor: join without it \(--labels liver\), or say"):
         merged(tmp_path, datasets="1,2")
     everywhere = "tumor:liver,spleen:background,liver:background+liver"
     with pytest.raises(DatasetError, match="no data set keeps its background: nothing would teach"):
@@ -187,7 +185,7 @@ def test_regions_beside_the_others_keep_a_value_of_their_own() -> None:
 def test_regions_that_one_lacks(tmp_path: Path) -> None:
     spaces = {"old": space("2017"), "new": space("2024")}
     found, names = common_names(spaces, renamed={}, wanted=())
-    expected = r"old does not label resection_cavity: join without it \(--option labels=whole_tumor,tumor_core,enh.*\)$"
+    expected = r"old does not label resection_cavity: join without it \(--labels whole_tumor,tumor_core,enh.*\)$"
     with pytest.raises(DatasetError, match=expected):
         join_labels(found, names, hidden={"resection_cavity": ("background",)})
     found, names = common_names(spaces, renamed={}, wanted=("whole_tumor", "tumor_core", "enhancing_tumor"))
@@ -200,7 +198,7 @@ def test_regions_that_one_lacks(tmp_path: Path) -> None:
 def test_channels_go_by_name(tmp_path: Path) -> None:
     add(tmp_path, "Dataset001_A", LIVER, {"a": None}, channels=("T1", "FLAIR"))
     add(tmp_path, "Dataset002_B", LIVER, {"b": None}, channels=("flair", "T1", "T2"))
-    with pytest.raises(DatasetError, match=r"B has the channels flair, T1, T2, not just .*channels=T1,FLAIR"):
+    with pytest.raises(DatasetError, match=r"B has the channels flair, T1, T2, not just .*--channels T1,FLAIR"):
         merged(tmp_path, datasets="1,2")
     dataset = merged(tmp_path, datasets="1,2", channels="FLAIR,T1")
     assert dataset.spec.channels() == ("FLAIR", "T1")

@@ -166,7 +166,7 @@ def test_brats_names(tmp_path: Path) -> None:
     ):
         with pytest.raises(SubmissionError, match=f"{case} is no case name of {name}: choose the format of its year"):
             load_format(name).entries({case: tmp_path})
-    with pytest.raises(SubmissionError, match="BraTS-PED-00001-000 is no case of GLI: give --option task=PED"):
+    with pytest.raises(SubmissionError, match="BraTS-PED-00001-000 is no case of GLI: give --task PED"):
         load_format("brats2024").entries({"BraTS-PED-00001-000": tmp_path})
     with pytest.raises(SubmissionError, match="b_00001 and a_00001 have the same id"):
         load_format("brats2021").entries({"a_00001": tmp_path, "b_00001": tmp_path})
@@ -312,7 +312,7 @@ def test_chaos_tasks(chaos: Path, tmp_path: Path) -> None:
         assert not liver.belongs(path)
     assert liver.notes(["Task3/MR/1/T2SPIR/Results/img000.png"]) == ("task 3 also wants T1, absent here",)
     assert liver.notes(["Task3/MR/1/T2SPIR/Results/img000.png", "Task3/MR/1/T1DUAL/Results/img000.png"]) == ()
-    with pytest.raises(SubmissionError, match="ct_1 is no T2 scan: name it by --option scans"):
+    with pytest.raises(SubmissionError, match="ct_1 is no T2 scan: name it by --scans"):
         liver.entries({"ct_1": tmp_path})
 
 

@@ -20,10 +20,10 @@ from autoseg.specs.report import Report
 PAGE = Path(__file__).parents[2] / "documentation" / "how-to" / "3d-ircadb.md"
 SHORT = ("-c", "3d_fullres", "-f", "0", "--epochs", "2", "--iterations-per-epoch", "2", "--device", "cpu")
 MORE = {
-    "convert": ("--option", "table=off"),
+    "convert": ("--table", "off"),
     "plan-and-train": SHORT,
     "predict": ("--device", "cpu", "--disable-tta"),
-    "submit": ("--option", "subset=true"),
+    "submit": ("--subset", "true"),
 }
 """What makes each command short, or fit two scans instead of a whole collection."""
 NAMES = ("test-volume-0", "test-volume-1")

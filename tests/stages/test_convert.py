@@ -57,6 +57,8 @@ def test_record_says_where_it_came_from(workspace: Workspace, source: Path) -> N
 
 def test_the_folder_decides(workspace: Workspace, source: Path, tmp_path: Path) -> None:
     assert run(workspace, source, "auto").name == "Dataset001_Example"
+    named_alone = convert.Options(str(source), workers=1)
+    assert convert.run(named_alone, workspace).name == "Dataset001_Example"
     with pytest.raises(DatasetError, match=r"no converter recognises it: name one of .*msd"):
         run(workspace, tmp_path, "auto")
     with pytest.raises(DatasetError, match="no source folder to recognise: give one"):

@@ -80,5 +80,5 @@ def refuse_absent(absent: Sequence[str], *, of: int) -> None:
         named = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
         raise SubmissionError(
             f"{len(absent)} of the {of} test cases have no image: {named}",
-            "add them, since the challenge rejects an incomplete set, or try the rest out with --option subset=true",
+            "add them, since the challenge rejects an incomplete set, or try the rest out with --subset true",
         )

@@ -78,7 +78,7 @@ class BrainTumor(NiftiMasks):
                 raise SubmissionError(f"{case_id} is no case name of {self.name}", "choose the format of its year")
             task = _TASK.match(case_id)
             if task is not None and task.group(1).upper() != self.task.upper():
-                raise SubmissionError(f"{case_id} is no case of {self.task}", f"give --option task={task.group(1)}")
+                raise SubmissionError(f"{case_id} is no case of {self.task}", f"give --task {task.group(1)}")
             if match.group(1) in seen:
                 raise SubmissionError(f"{case_id} and {seen[match.group(1)]} have the same id", "submit one of them")
             seen[match.group(1)] = case_id

@@ -65,7 +65,7 @@ class AbdominalSlices(LabelRules):
         for case_id, image in sorted(cases.items(), key=lambda item: natural(item[0])):
             match = _CASE.fullmatch(case_id)
             if match is None or match.group(1) != self.scans:
-                raise SubmissionError(f"{case_id} is no {self.scans.upper()} scan", "name it by --option scans=...")
+                raise SubmissionError(f"{case_id} is no {self.scans.upper()} scan", "name it by --scans ...")
             modality, sequence, inner = _SCANS[self.scans]
             folder = "/".join(part for part in (modality, match.group(2), sequence) if part)
             slices = self._order(folder, inner, case_id)

@@ -93,7 +93,7 @@ def _series_of(source: Path, image: Path) -> Series:
     found = [series for series, place in _series_below(source) if not place.differences(grid)]
     if not found:
         problem = f"no series in {source} lies where {image.name} does"
-        raise SubmissionError(problem, "name the unpacked folder that it was converted from: --option source=...")
+        raise SubmissionError(problem, "name the unpacked folder that it was converted from: --source ...")
     if len(found) > 1:
         listed = "; ".join(one.title for one in found)
         raise SubmissionError(f"{len(found)} series lie where {image.name} does ({listed})", "name the folder of one")
