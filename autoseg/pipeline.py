@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.workspace import Workspace
+from autoseg.core.workspace import Workspace, variant_of
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Plan
+from autoseg.specs.run import Run
 from autoseg.specs.splits import Splits
-from autoseg.training.agreement import FINAL
+from autoseg.training.agreement import FINAL, RUN
 from autoseg.training.settings import TrainingSettings
 
 
@@ -63,6 +64,21 @@ class Options(TrainingSettings):
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What training starts from.
+
+    Attributes:
+        planned: The plan.
+        configurations: Of it, to train.
+        quarantined: Case id -> why it was left out.
+    """
+
+    planned: Plan
+    configurations: tuple[str, ...]
+    quarantined: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a run of the pipeline left.
 
@@ -83,9 +99,29 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
     Raises:
         DatasetError: A case cannot be used, and `skip_bad_cases` is off or the case was usable a moment ago.
     """
+    from autoseg.stages import ensemble, postprocess
+
+    prepared = prepare(options, workspace)
+    for configuration in prepared.configurations:
+        train_folds(options, prepared.planned, configuration, workspace)
+    variant = variant_of(prepared.planned.method, options.train_fraction)
+    chosen = ensemble.Options(
+        options.dataset, method=variant, configurations=prepared.configurations, folds=options.folds
+    )
+    model = ensemble.run(chosen, workspace)
+    postprocess.run(postprocess.Options(options.dataset, method=variant, workers=options.workers), workspace)
+    return Outcome(model, prepared.quarantined)
+
+
+def prepare(options: Options, workspace: Workspace) -> Prepared:
+    """Fingerprint, plan and preprocess: everything before training.
+
+    Raises:
+        DatasetError: A case cannot be used, and `skip_bad_cases` is off or the case was usable a moment ago.
+    """
     from autoseg.devices.select import select_device
     from autoseg.planning.methods import load_method
-    from autoseg.stages import ensemble, fingerprint, plan, postprocess, preprocess, train
+    from autoseg.stages import fingerprint, plan, preprocess
 
     # Mistyped settings are told before any case is read.
     load_method(options.method, options.overrides)
@@ -113,16 +149,23 @@ def plan_and_train(options: Options, workspace: Workspace) -> Outcome:
         workspace,
     )
     check_prepared(dataset, prepared.quarantined, workspace)
-    for configuration in configurations:
-        for fold in options.folds or _all_folds(workspace, planned):
-            chosen = train.Options(dataset, configuration=configuration, fold=fold, **options.settings())
-            train.run(chosen, workspace)
-            score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace)
-    model = ensemble.run(
-        ensemble.Options(dataset, method=planned.method, configurations=configurations, folds=options.folds), workspace
-    )
-    postprocess.run(postprocess.Options(dataset, method=planned.method, workers=options.workers), workspace)
-    return Outcome(model, {**found.quarantined, **prepared.quarantined})
+    return Prepared(planned, configurations, {**found.quarantined, **prepared.quarantined})
+
+
+def train_folds(options: Options, planned: Plan, configuration: str, workspace: Workspace) -> tuple[Path, ...]:
+    """Train the wanted folds of one configuration and score their held-out cases.
+
+    Returns:
+        Folders of the runs; each holds `validation/report.json`.
+    """
+    from autoseg.stages import train
+
+    reports = []
+    for fold in options.folds or _all_folds(workspace, planned):
+        chosen = train.Options(options.dataset, configuration=configuration, fold=fold, **options.settings())
+        train.run(chosen, workspace)
+        reports.append(score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace))
+    return tuple(report.parents[1] for report in reports)
 
 
 def check_prepared(dataset: str, quarantined: dict[str, str], workspace: Workspace) -> None:
@@ -148,8 +191,9 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     """
     from autoseg.stages import evaluate, predict
 
-    held_out = Splits.load(workspace.splits(options.dataset, planned.method)).fold(fold).val
-    folder = workspace.run(options.dataset, planned.method, configuration, fold) / "validation"
+    variant = variant_of(planned.method, options.train_fraction)
+    folder = workspace.run(options.dataset, variant, configuration, fold) / "validation"
+    held_out = Run.load(folder.parent / RUN).val_cases
     report, weights = folder / "report.json", folder.parent / FINAL
     several = len(options.configurations or planned.configurations) > 1
     # Averages of several configurations are scored by their probabilities.
@@ -159,7 +203,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     predict.run_held_out(
         predict.HeldOutOptions(
             dataset=options.dataset,
-            method=planned.method,
+            method=variant,
             configuration=configuration,
             fold=fold,
             save_probabilities=several,

@@ -37,6 +37,8 @@ class Training:
         time_budget: Fill this time per fold instead, e.g. 20m.
         device: auto, cpu, cuda, cuda:1 or mps.
         seed: Of every random draw.
+        train_fraction: Learn from this share of each fold's training cases, e.g. 0.25; runs and model then lie under
+            METHOD_fraction_0.25.
         threads: CPU threads.
         replan: Replace a plan or a run made with other settings.
     """
@@ -48,6 +50,7 @@ class Training:
     time_budget: str | None = None
     device: str = "auto"
     seed: int = 0
+    train_fraction: float = 1.0
     threads: int | None = None
     replan: Flag = False
 

@@ -48,7 +48,7 @@ class Workspace:
         return self.prepared(dataset) / f"cases_{digest}"
 
     def run(self, dataset: str, method: str, configuration: str, fold: str) -> Path:
-        """Folder of one training: `fold` is a number or `all`."""
+        """Folder of one training: `method` may be a variant (see `variant_of`), `fold` is a number or `all`."""
         return self.root / "runs" / dataset / method / configuration / f"fold_{fold}"
 
     def model(self, dataset: str, method: str) -> Path:
@@ -86,6 +86,11 @@ class Workspace:
 def dataset_folder(dataset_id: int, name: str) -> str:
     """`DatasetNNN_Name`, as nnU-Net v2 spells it."""
     return f"Dataset{dataset_id:03d}_{name}"
+
+
+def variant_of(method: str, train_fraction: float) -> str:
+    """Name that runs and models of a method lie under: its own, or `METHOD_fraction_0.25` for trainings on a part."""
+    return method if train_fraction == 1 else f"{method}_fraction_{train_fraction:g}"
 
 
 def _aliases(folder: str) -> set[str]:

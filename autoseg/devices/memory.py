@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+if TYPE_CHECKING:
+    import torch
+
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+"""Writing 5 sets the peak of resident memory back to what is resident (Linux, proc(5))."""
 MMAP_MAX, TRIM_THRESHOLD = -4, -1
 """`M_MMAP_MAX` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
 LARGEST_INT = 2**31 - 1
@@ -61,6 +69,41 @@ def keep_freed_memory() -> bool:
     except OSError:
         return False
     return bool(library.mallopt(MMAP_MAX, 0)) and bool(library.mallopt(TRIM_THRESHOLD, LARGEST_INT))
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_bytes` count from now on, as far as the system allows.
+
+    What earlier work has freed is given back first: glibc keeps it, and it would count as used.
+    """
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with contextlib.suppress(OSError):
+        CLEAR_REFS.write_text("5")
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Largest memory held since `forget_peak_memory`: tensors on a GPU, else resident memory of this process.
+
+    Returns:
+        None where the system does not say (Windows).
+    """
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _groups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, int]]:

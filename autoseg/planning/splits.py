@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from autoseg.core.errors import SpecError
 from autoseg.core.registry import nearest
+from autoseg.core.seeds import derive_seed
 from autoseg.specs.dataset import Provenance
 from autoseg.specs.splits import Fold, Splits
 
@@ -56,6 +58,24 @@ def grouped(cases: Sequence[str], provenance: Mapping[str, Provenance]) -> tuple
     for case in cases:
         members.setdefault(find(case), []).append(case)
     return tuple(tuple(group) for group in members.values())
+
+
+def share_of_training(fold: Fold, fraction: float, *, seed: int) -> Fold:
+    """The fold with a part of its training cases; a smaller part lies within every larger one of the same seed.
+
+    Every case has a number drawn from the seed and its name, and the smallest are taken: at least one. Held-out cases
+    stay, so that the scores of different parts compare; a fold that validates on what it trains keeps doing so.
+
+    Args:
+        fold: Whole.
+        fraction: Share of the training cases, in (0, 1].
+        seed: Of the draw.
+    """
+    ordered = sorted(fold.train, key=lambda case: derive_seed(seed, "training fraction", case))
+    # The tolerance keeps 0.07 of 100 cases from being 8: 0.07 * 100 is a little more than 7.
+    chosen = set(ordered[: max(1, math.ceil(fraction * len(ordered) - 1e-9))])
+    train = tuple(case for case in fold.train if case in chosen)
+    return Fold(train=train, val=train if fold.train == fold.val else fold.val)
 
 
 def read_splits(values: object, source: str, case_ids: Sequence[str], *, left_out: Collection[str] = ()) -> Splits:

@@ -36,6 +36,8 @@ class Run(Document):
     """Number, or `all`."""
     seed: int
     """Seed of every draw."""
+    train_fraction: float = 1.0
+    """Share of the fold's training cases that `train_cases` is."""
     device: str
     """Device it started on."""
     precision: str

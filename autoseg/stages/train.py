@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from autoseg.core.errors import DatasetError, SpecError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
-from autoseg.core.workspace import Workspace
+from autoseg.core.workspace import Workspace, variant_of
 from autoseg.io.case_store import StoredCase
 from autoseg.planning.methods import load_method
+from autoseg.planning.splits import share_of_training
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.specs.method import Method
 from autoseg.specs.plan import Configuration, Plan
@@ -62,10 +63,12 @@ def run(options: Options, workspace: Workspace) -> Path:
     method = load_method(options.method, options.overrides)
     plan = Plan.load(workspace.plan(options.dataset, method.name))
     fold = Splits.load(workspace.splits(options.dataset, method.name)).fold(options.fold)
+    fold = share_of_training(fold, options.train_fraction, seed=options.seed)
     configuration = plan.configuration(options.configuration)
     if configuration.previous_stage is not None:
         raise SpecError(f"{configuration.name} cannot be trained yet", "choose another of -c 2d 3d_lowres 3d_fullres")
-    folder = workspace.run(options.dataset, method.name, configuration.name, options.fold)
+    variant = variant_of(method.name, options.train_fraction)
+    folder = workspace.run(options.dataset, variant, configuration.name, options.fold)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
     train_cases, val_cases = _open(stored, fold.train), _open(stored, fold.val)
 
@@ -104,6 +107,7 @@ def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: 
         dataset=options.dataset,
         fold=options.fold,
         seed=options.seed,
+        train_fraction=options.train_fraction,
         device=device,
         precision=precision,
         plan=plan.digest(),
@@ -161,12 +165,14 @@ def _recipe(job: _Job) -> Recipe:
 
 
 def _fit(final: Run, folder: Path, job: _Job) -> None:
+    from autoseg.devices.memory import forget_peak_memory
     from autoseg.reporting.curves import draw_curves
     from autoseg.reporting.training_view import TrainingView
     from autoseg.training.assembly import assemble
     from autoseg.training.trainer import Trainer
 
     title = f"{job.configuration.name} fold {final.fold}"
+    forget_peak_memory(job.device)
     parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
     try:
         with TrainingView(title) as view:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from autoseg.core.errors import SpecError
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -18,6 +20,7 @@ class TrainingSettings:
         time_budget_s: Fill this time per fold instead of a number of epochs.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         seed: Of every draw.
+        train_fraction: Share of the fold's training cases to learn from; smaller shares lie within larger ones.
         threads: CPU threads; None leaves torch's choice.
         replan: Replace what was made with other settings.
     """
@@ -29,8 +32,18 @@ class TrainingSettings:
     time_budget_s: float | None = None
     device: str = "auto"
     seed: int = 0
+    train_fraction: float = 1.0
     threads: int | None = None
     replan: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can have.
+
+        Raises:
+            SpecError: The fraction is not in (0, 1].
+        """
+        if not 0 < self.train_fraction <= 1:
+            raise SpecError(f"the training fraction is {self.train_fraction:g}", "give one above 0 and at most 1")
 
     def settings(self) -> dict[str, Any]:
         """These fields alone, of a subclass too, to be handed on as keywords."""

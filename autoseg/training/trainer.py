@@ -18,6 +18,7 @@ from autoseg.augment._pipeline import Pipeline
 from autoseg.core.atomic import named_disk_errors, remove_partial, write_text
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.seeds import derive_seed
+from autoseg.devices.memory import peak_memory_bytes
 from autoseg.io.weights import save_weights
 from autoseg.specs.run import Run
 from autoseg.training.agreement import BEST, CHECKPOINT, FINAL, LOG, settings_digest
@@ -146,7 +147,11 @@ class Trainer:
         seconds, progress.epoch_began_s = progress.elapsed_s - progress.epoch_began_s, progress.elapsed_s
         line = {
             **asdict(log),
-            "time": {"seconds": round(seconds, 3), "finished": time.strftime("%FT%TZ", time.gmtime())},
+            "time": {
+                "seconds": round(seconds, 3),
+                "finished": time.strftime("%FT%TZ", time.gmtime()),
+                "peak_memory_bytes": peak_memory_bytes(self.parts.device),
+            },
         }
         with named_disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

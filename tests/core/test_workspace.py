@@ -3,7 +3,7 @@
 import pytest
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.workspace import Workspace, dataset_folder
+from autoseg.core.workspace import Workspace, dataset_folder, variant_of
 
 
 @pytest.fixture
@@ -34,3 +34,8 @@ def test_an_empty_workspace_tells_how_to_begin(tmp_path):
 
 def test_folder_name():
     assert dataset_folder(4, "Hippocampus") == "Dataset004_Hippocampus"
+
+
+def test_trainings_on_a_part_lie_apart():
+    assert variant_of("autoseg", 1.0) == "autoseg"
+    assert variant_of("autoseg", 0.25) == "autoseg_fraction_0.25"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from autoseg.devices import memory
 
@@ -106,3 +107,32 @@ def test_kept_memory_does_not_fault_again() -> None:
 def test_elsewhere_memory_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.sys, "platform", "win32")
     assert memory.keep_freed_memory() is False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be forgotten on Linux only")
+def test_a_peak_counts_from_when_it_was_forgotten() -> None:
+    # In a process of its own: what other tests hold does not matter, and malloc keeps what it is told to keep.
+    code = (
+        "import numpy as np, torch\n"
+        "from autoseg.devices import memory\n"
+        "cpu, block = torch.device('cpu'), 400_000_000\n"
+        "memory.keep_freed_memory()\n"
+        "np.ones(block, dtype=np.uint8)\n"
+        "high = memory.peak_memory_bytes(cpu)\n"
+        "memory.forget_peak_memory(cpu)\n"
+        "low = memory.peak_memory_bytes(cpu)\n"
+        "np.ones(block // 2, dtype=np.uint8)\n"
+        "again = memory.peak_memory_bytes(cpu)\n"
+        "print(high - low, again - low)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    freed, grown = map(int, said.split())
+    assert freed > 300_000_000
+    assert 100_000_000 < grown < 300_000_000
+
+
+def test_without_a_way_to_tell_there_is_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert memory.peak_memory_bytes(torch.device("cpu")) is None
+    monkeypatch.setattr(memory, "CLEAR_REFS", Path("/nowhere/clear_refs"))
+    memory.forget_peak_memory(torch.device("cpu"))

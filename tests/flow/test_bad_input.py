@@ -188,6 +188,8 @@ def test_a_bad_image_is_named_and_the_others_are_segmented(trained, command, tmp
         (("plan_and_train", "1", "-c", "3d_fullres", "-f", "9", "--device", "cpu"), "there is no fold '9'"),
         (("plan_and_train", "1", "--device", "gpu"), "unknown device 'gpu'"),
         (("plan_and_train", "1", "--time-budget", "soon"), "soon"),
+        (("plan_and_train", "1", "--train-fraction", "1.5"), "the training fraction is 1.5: give one above 0"),
+        (("train", "1", "--train-fraction", "0"), "the training fraction is 0: give one above 0"),
         (("plan_and_train", "1", "--epochs", "many"), "many"),
         (("predikt", "-i", "x"), "predikt"),
         (("predict", "-i", "nowhere", "-o", "out"), "nowhere is not a folder: check the path"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.core.errors import SpecError
-from autoseg.planning.splits import leaks, make_splits, read_splits
+from autoseg.planning.splits import leaks, make_splits, read_splits, share_of_training
 from autoseg.specs.dataset import Provenance
+from autoseg.specs.splits import Fold
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "kfold_folds.json").read_text())["folds"]
 
@@ -80,3 +82,28 @@ def test_given_folds_are_taken_as_they_are_and_leaks_are_named() -> None:
 def test_bad_folds_are_refused(folds: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         read_splits(folds, "splits_final.json", ["a", "b"])
+
+
+@given(st.integers(1, 60), st.lists(st.floats(0.001, 1.0), min_size=2, max_size=4), st.integers(0, 99))
+def test_shares_of_the_training_cases_are_nested(count: int, fractions: list[float], seed: int) -> None:
+    whole = Fold(train=tuple(names(count)), val=("held out",))
+    parts = [share_of_training(whole, fraction, seed=seed) for fraction in sorted(fractions)]
+    for fraction, part in zip(sorted(fractions), parts, strict=True):
+        assert part.val == whole.val
+        assert part.train == tuple(sorted(part.train))
+        assert abs(len(part.train) - max(1, fraction * count)) < 1
+    for smaller, larger in itertools.pairwise(parts):
+        assert set(smaller.train) <= set(larger.train) <= set(whole.train)
+
+
+def test_a_share_depends_on_the_seed_and_a_whole_one_is_the_fold() -> None:
+    whole = Fold(train=tuple(names(40)), val=("held out",))
+    assert share_of_training(whole, 1.0, seed=3) == whole
+    assert len({share_of_training(whole, 0.25, seed=seed).train for seed in range(5)}) == 5
+    assert len(share_of_training(Fold(train=tuple(names(100)), val=()), 0.07, seed=0).train) == 7
+
+
+def test_a_fold_that_validates_on_what_it_trains_keeps_doing_so() -> None:
+    everyone = share_of_training(Fold(train=tuple(names(8)), val=tuple(names(8))), 0.5, seed=0)
+    assert len(everyone.train) == 4
+    assert everyone.val == everyone.train

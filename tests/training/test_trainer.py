@@ -42,7 +42,7 @@ def test_a_run_leaves_log_checkpoint_and_weights(tmp_path):
     assert [line["epoch"] for line in log] == [0, 1]
     assert [line["update"] for line in log] == [2, 4]
     assert log[0]["train_loss"] == pytest.approx(sum(observer.losses[:2]) / 2)
-    assert set(log[0]["time"]) == {"seconds", "finished"}
+    assert set(log[0]["time"]) == {"seconds", "finished", "peak_memory_bytes"}
     assert set(log[0]["dice"]) == {"ball"}
 
 
