@@ -7,13 +7,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from autoseg.losses._pooling import Pooling
+
 Loss = Callable[..., Tensor]
 """(logits (B, C, *S), target, mask or None) -> scalar."""
 
+Sums = tuple[Tensor, Tensor, Tensor]
+"""Soft intersection I, predicted P and reference R volume: (B, C) each, or what pooling leaves of it."""
 
-def class_sums(
-    probabilities: Tensor, target: Tensor, mask: Tensor | None, *, with_background: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+
+def widen(logits: Tensor) -> Tensor:
+    """At least float32: sums over 1e6 voxels need it."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def to_probabilities(logits: Tensor, target: Tensor) -> Tensor:
+    """Softmax over the heads for classes, sigmoid of each head for regions (a bool target); (B, C, *S)."""
+    wide = widen(logits)
+    return wide.sigmoid() if target.dtype == torch.bool else wide.softmax(1)
+
+
+def class_sums(probabilities: Tensor, target: Tensor, mask: Tensor | None, *, with_background: bool) -> Sums:
     """Soft intersection, predicted and reference volume per sample and head.
 
     True positives are the intersection I, false positives P - I, false negatives R - I.
@@ -43,19 +57,40 @@ def class_sums(
     return intersection, predicted, truth
 
 
-def soft_dice(sums: tuple[Tensor, Tensor, Tensor], *, batch_dice: bool, smooth: float) -> Tensor:
+def pool_sums(sums: Sums, *, pooling: Pooling, batch_dice: bool) -> Sums:
+    """Add up what is to be seen as one volume.
+
+    Args:
+        sums: (B, C) each.
+        pooling: What is one volume.
+        batch_dice: What `plan` means: the batch (True) or a sample.
+
+    Returns:
+        (B, C), (C,) or scalars.
+    """
+    if pooling == "all":
+        intersection, predicted, truth = (part.sum() for part in sums)
+    elif pooling == "batch" or (pooling == "plan" and batch_dice):
+        intersection, predicted, truth = (part.sum(0) for part in sums)
+    else:
+        return sums
+    return intersection, predicted, truth
+
+
+def soft_dice(sums: Sums, *, batch_dice: bool = False, smooth: float, factor: float = 2) -> Tensor:
     """Mean over heads (and samples) of (2 I + s) / (P + R + s), the soft Dice that nnU-Net v2 uses.
 
     Args:
-        sums: Intersection I, predicted P and reference R volume, (B, C) each.
+        sums: Intersection I, predicted P and reference R volume, (B, C) each or pooled.
         batch_dice: Pool the batch into one volume first.
         smooth: s, added to both sides: an absent head that is not predicted scores 1.
+        factor: Of the intersection.
 
     Returns:
         Scalar in [0, 1].
     """
     intersection, predicted, truth = (part.sum(0) if batch_dice else part for part in sums)
-    return ((2 * intersection + smooth) / (truth + predicted + smooth).clamp_min(1e-8)).mean()
+    return ((factor * intersection + smooth) / (truth + predicted + smooth).clamp_min(1e-8)).mean()
 
 
 @torch.no_grad()

@@ -49,13 +49,10 @@ def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:
 
 
 def _binary_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over regions and voxels; with a mask, the sum over regions per annotated voxel, as nnU-Net v2 does.
+    """Mean over regions and voxels; with a mask, the sum over regions per annotated voxel, as nnU-Net v2 does."""
+    from autoseg.losses._entropy import binary_terms
 
-    log(1 + exp(x)) - x where the target is 1: `-log_sigmoid(x)` of the signed logit, exact for large |x|.
-    """
-    from torch.nn.functional import logsigmoid
-
-    terms = -logsigmoid(logits.where(target, -logits))  # (B, R, *S)
+    terms = binary_terms(logits, target)  # (B, R, *S)
     if mask is None:
         return terms.mean()
     return (terms * mask).sum() / mask.sum().clamp_min(1)

@@ -38,6 +38,7 @@ def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:
     """
     if space.is_regions:
         raise SpecError("loss 'dice_ce' is for exclusive classes, these labels are regions", "choose 'dice_bce'")
+    from autoseg.losses._entropy import cross_entropy
     from autoseg.losses._overlap import class_sums, soft_dice
 
     def loss(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -45,14 +46,6 @@ def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:
         logs = logits.float().log_softmax(1)  # (B, C, *S)
         sums = class_sums(logs.exp(), target, mask, with_background=options.with_background)
         dice = soft_dice(sums, batch_dice=batch_dice, smooth=options.smooth)
-        return options.weight_ce * _cross_entropy(logs, target, mask) - options.weight_dice * dice
+        return options.weight_ce * cross_entropy(logs, target, mask) - options.weight_dice * dice
 
     return loss
-
-
-def _cross_entropy(logs: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the annotated voxels; 0 when there are none."""
-    picked = logs.gather(1, target)  # (B, 1, *S)
-    if mask is None:
-        return -picked.mean()
-    return -(picked * mask).sum() / mask.sum().clamp_min(1)
