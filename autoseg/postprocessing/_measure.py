@@ -1,4 +1,4 @@
-"""Mean Dice of held-out masks after several sequences of steps; every file is read once per call."""
+"""Dice of held-out masks after several sequences of steps; every file is read once per call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ Steps = tuple[Component, ...]
 def measure_sequences(
     pairs: Sequence[LabelPair], labels: LabelSpace, sequences: Sequence[Steps], *, workers: int
 ) -> list[RegionDice]:
-    """Mean Dice per region over all cases, once for each sequence of steps.
+    """Mean Dice per region over all cases, once for each sequence of steps; see `measure_cases`."""
+    return [mean_per_region(rows) for rows in measure_cases(pairs, labels, sequences, workers=workers)]
+
+
+def measure_cases(
+    pairs: Sequence[LabelPair], labels: LabelSpace, sequences: Sequence[Steps], *, workers: int
+) -> list[list[RegionDice]]:
+    """Dice per region of every case, once for each sequence of steps.
 
     Args:
         pairs: Held-out masks and their references.
@@ -43,7 +50,7 @@ def measure_sequences(
         found[pair.case_id, str(pair.prediction)] = outcome.result
     # In the order of the cases, whatever order they were done in: sums of floats depend on it.
     rows = [found[pair.case_id, str(pair.prediction)] for pair in pairs]
-    return [mean_per_region([row[index] for row in rows]) for index in range(len(sequences))]
+    return [[row[index] for row in rows] for index in range(len(sequences))]
 
 
 def _measure_case(pair: LabelPair, *, labels: LabelSpace, sequences: Sequence[Steps]) -> list[dict[str, float | None]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from autoseg.core.labels import LabelSpace
 from autoseg.metrics.dice import RegionDice, mean_of_regions
+from autoseg.postprocessing._guard import Guard, no_guard
 from autoseg.specs.document import Component
 from autoseg.specs.postprocess import Trial
 
@@ -32,7 +33,7 @@ class Selection:
     after: RegionDice
 
 
-def select_steps(labels: LabelSpace, measure: Measure) -> Selection:
+def select_steps(labels: LabelSpace, measure: Measure, *, guard: Guard = no_guard) -> Selection:
     """Choose steps.
 
     First the largest component of all foreground is tried: kept if the mean over regions rises and no region falls.
@@ -43,22 +44,45 @@ def select_steps(labels: LabelSpace, measure: Measure) -> Selection:
     Args:
         labels: Classes or regions.
         measure: Scores masks; called as seldom as the rule allows.
+        guard: Asked about steps that would be kept.
     """
     whole = Component(name="keep_largest", options={"labels": list(labels.foreground_values)})
     before, after = measure([(), (whole,)])
-    trials = [_judge_whole(whole, before, after)]
+    trials = [guarded(_judge_whole(whole, before, after), (), guard)]
     kept: Steps = (whole,) if trials[0].kept else ()
     scores = after if trials[0].kept else before
     if len(labels.names) > 1:
         for batch in _batches(labels):
             measured = measure([(*kept, step) for _, step in batch])
-            judged = [_judge_region(*each, scores, found) for each, found in zip(batch, measured, strict=True)]
+            judged = [
+                guarded(_judge_region(*each, scores, found), kept, guard)
+                for each, found in zip(batch, measured, strict=True)
+            ]
             trials += judged
             accepted = [trial.step for trial in judged if trial.kept]
             if accepted:
                 kept = (*kept, *accepted)
                 scores = measured[0] if len(batch) == 1 else measure([kept])[0]
     return Selection(kept, tuple(trials), before, scores)
+
+
+def guarded(trial: Trial, kept: Steps, guard: Guard) -> Trial:
+    """A trial after the guard was asked, if there is anything to ask.
+
+    Args:
+        trial: By the Dice alone.
+        kept: Steps before it.
+        guard: Says what worsens.
+    """
+    if not trial.kept:
+        return trial
+    verdict = guard(kept, (*kept, trial.step))
+    scores = {"protocol_before": verdict.before, "protocol_after": verdict.after}
+    if not verdict.worse:
+        return trial.model_copy(update=scores)
+    metric = verdict.worse[0]
+    worse = f"{metric} by the data set's protocol worsens ({verdict.before[metric]:.5f} to {verdict.after[metric]:.5f})"
+    return trial.model_copy(update={**scores, "kept": False, "reason": f"{trial.reason}, but {worse}"})
 
 
 def _batches(labels: LabelSpace) -> list[list[tuple[str, Component]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
@@ -25,6 +25,35 @@ class CpuChoices(Section):
     """Blocks per encoder stage instead of the GPU's; None keeps those."""
     fold: bool = False
     """Fold the voxels of the first pooling into channels (`folded_unet`): no stage runs at full resolution."""
+
+
+class RegionChoices(Section):
+    """`[plan.region]`: find an organ on a coarse grid first, then work at full resolution around it alone."""
+
+    labels: tuple[str, ...] = ()
+    """Labels that together are the organ, e.g. liver and tumour; empty takes all."""
+    targets: tuple[str, ...] = ()
+    """Labels that the second stage learns; empty takes all."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Grid of the first stage, (z, y, x) before the transpose; None grows the full resolution's."""
+    margin_mm: float = Field(default=20.0, ge=0)
+    """Added to the organ's box on every side."""
+    input_channel: bool = True
+    """Give the second stage the organ's mask as an extra channel."""
+    source: Literal["predicted", "reference"] = "predicted"
+    """What the second stage's training boxes are made from: held-out predictions of the first stage, or references."""
+    blank_outside: bool = False
+    """Set voxels outside of the organ to the lowest intensity of the case."""
+    model: str | None = None
+    """Model folder that is the first stage, instead of training one."""
+    model_labels: tuple[str, ...] = ()
+    """Labels of that model that are the organ; empty takes those named as `labels`, else all."""
+    step_size: float = Field(default=0.5, gt=0, le=1)
+    """Window step of the first stage."""
+    mirror: bool = False
+    """Average the first stage over mirrored copies: eight times its time, for a box that hardly changes."""
+    time_share: float = Field(default=0.25, gt=0, lt=1)
+    """Share of the training time that goes to all folds of the first stage together."""
 
 
 class PlanChoices(Section):
@@ -67,6 +96,14 @@ class PlanChoices(Section):
     overrides: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number) or
     `features` to use instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+    region: RegionChoices | None = None
+    """Stages of a region-of-interest cascade, planned instead of the other configurations; None for none."""
+
+    @model_serializer(mode="wrap")
+    def _without_region(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Choices without a region keep the digest that they had before there were regions."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if value is not None or key != "region"}
 
     @field_validator("overrides", mode="before")
     @classmethod
@@ -142,6 +179,14 @@ class PredictChoices(Section):
     """Average over mirrored copies along the plan's mirror axes."""
 
 
+class PostprocessChoices(Section):
+    """`[postprocess]`: which cleaning steps are tried on the held-out masks."""
+
+    search: Literal["largest", "all"] = "all"
+    """`largest`: components by nnU-Net v2's rule alone; `all`: also lesions outside their organ, small components and
+    enhancing tumours, holes, and no step may worsen the score of the data set's own protocol."""
+
+
 class Method(Document):
     """The whole choice."""
 
@@ -157,3 +202,5 @@ class Method(Document):
     """Recipe."""
     predict: PredictChoices = PredictChoices()
     """Prediction."""
+    postprocess: PostprocessChoices = PostprocessChoices()
+    """Cleaning."""

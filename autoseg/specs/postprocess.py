@@ -22,6 +22,12 @@ class Trial(Section):
     """Whether it is among `steps`."""
     reason: str
     """Why, in words."""
+    tried: dict[str, float | None] = {}
+    """Variant, such as a threshold -> mean Dice over regions; `step` is the best."""
+    protocol_before: dict[str, float] = {}
+    """Metric that the data set's challenge ranks by -> mean without it; empty where it was not asked."""
+    protocol_after: dict[str, float] = {}
+    """Metric -> mean with it, over the same cases and regions."""
 
 
 class Postprocess(Document):
@@ -43,5 +49,7 @@ class Postprocess(Document):
     """Region -> mean Dice with all `steps`."""
     reason: str = ""
     """Summary in words."""
+    protocol: str = ""
+    """Scoring protocol that no step may worsen; empty where the data set names none."""
     trials: tuple[Trial, ...] = ()
     """All that was tried, in order."""

@@ -15,8 +15,8 @@ from autoseg.io.images import read_label, write_label
 from autoseg.io.label_files import LabelPair, find_label_files
 from autoseg.io.raw import RawDataset
 from autoseg.postprocessing import apply_steps, steps
-from autoseg.postprocessing._measure import Steps, measure_sequences
-from autoseg.postprocessing._select import Selection, select_steps
+from autoseg.postprocessing._choose import choose_steps
+from autoseg.postprocessing._select import Selection
 from autoseg.specs.document import Component
 from autoseg.specs.model import MODEL_FILE, Model
 from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
@@ -89,27 +89,26 @@ def run(options: Options, workspace: Workspace) -> Path:
     document = folder / POSTPROCESS_FILE
     # Cases that were left out of the training need not be usable now.
     raw, _ = RawDataset.scan(workspace.raw_dataset(options.dataset))
-    folds, pairs = _held_out(model, options, workspace, raw)
+    fold_of, pairs = _held_out(model, options, workspace, raw)
     if not options.overwrite and _is_current(document, model, pairs):
         logger.info("up to date: %s", document)
         return document
     workers = default_workers() if options.workers is None else options.workers
-
-    def measure(sequences: Sequence[Steps]) -> list[dict[str, float | None]]:
-        return [dict(scores) for scores in measure_sequences(pairs, raw.labels, sequences, workers=workers)]
-
-    selection = select_steps(raw.labels, measure) if pairs else Selection((), (), {}, {})
+    first = _run(model, options, workspace, next(iter(model.members[model.selected[0]].weights)))
+    rules, scoring = first.method.postprocess, raw.spec.scoring
+    selection, protocol = choose_steps(pairs, raw.labels, rules, folds=fold_of, scoring=scoring, workers=workers)
     for trial in selection.trials:
         logger.info("%s: %s", "kept" if trial.kept else "left out", trial.reason)
     Postprocess(
         steps=selection.steps,
         configurations=model.selected,
         model=model.digest(),
-        folds=folds,
+        folds=tuple(dict.fromkeys(fold_of)),
         cases=len(pairs),
         before=dict(selection.before),
         after=dict(selection.after),
         reason=_reason(selection, len(pairs)),
+        protocol=protocol,
         trials=selection.trials,
     ).save(document)
     return document
@@ -164,25 +163,27 @@ def _clean_one(mask: tuple[str, Path], *, output: Path, chosen: tuple[Component,
 def _held_out(
     model: Model, options: Options, workspace: Workspace, raw: RawDataset
 ) -> tuple[tuple[str, ...], tuple[LabelPair, ...]]:
-    """Folds that held cases out, and those cases' masks and references."""
+    """Masks and references of the cases that folds held out, and the fold of each."""
     references = {case.case_id: case.label for case in raw.training}
     members = [set(model.members[name].weights) for name in model.selected]
     folds, pairs = [], []
     for fold in sorted(set.intersection(*members)):
-        run_of_fold = Run.load(workspace.run(options.dataset, options.method, model.selected[0], fold) / "run.json")
+        run_of_fold = _run(model, options, workspace, fold)
         cases = [case for case in run_of_fold.val_cases if case not in run_of_fold.train_cases]
-        if not cases:
-            continue
-        folds.append(fold)
         folder = workspace.run(options.dataset, options.method, "+".join(model.selected), fold) / "validation"
-        masks = find_label_files(folder)
+        masks = find_label_files(folder) if cases else {}
         for case_id in cases:
             mask, reference = masks.get(case_id), references.get(case_id)
             if mask is None or reference is None:
                 what = f"mask in {folder}" if mask is None else "reference in the raw data set"
                 raise DatasetError(f"{case_id} has no {what}", "run autoseg plan_and_train again", case_id=case_id)
             pairs.append(LabelPair(case_id, mask, reference))
+            folds.append(fold)
     return tuple(folds), tuple(pairs)
+
+
+def _run(model: Model, options: Options, workspace: Workspace, fold: str) -> Run:
+    return Run.load(workspace.run(options.dataset, options.method, model.selected[0], fold) / "run.json")
 
 
 def _is_current(document: Path, model: Model, pairs: Sequence[LabelPair]) -> bool:

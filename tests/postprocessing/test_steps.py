@@ -14,7 +14,13 @@ from autoseg.postprocessing import apply_steps, steps
 from autoseg.specs.document import Component
 
 SPACING = (2.0, 0.5, 1.0)
-DEFAULTS: dict[str, dict[str, Any]] = {"keep_largest": {}, "drop_small": {"volume_mm3": 3.0}, "fill_holes": {}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "keep_largest": {},
+    "drop_small": {"volume_mm3": 3.0},
+    "fill_holes": {},
+    "inside_organ": {"labels": [2], "organ": [1], "connectivity": 6},
+    "replace_small": {"labels": [2], "volume_mm3": 3.0, "per": "component"},
+}
 
 
 def scene() -> np.ndarray:
@@ -28,7 +34,7 @@ def scene() -> np.ndarray:
 
 
 def test_only_these_files_are_steps() -> None:
-    assert steps.names() == ("drop_small", "fill_holes", "keep_largest")
+    assert steps.names() == ("drop_small", "fill_holes", "inside_organ", "keep_largest", "replace_small")
     assert set(DEFAULTS) == set(steps.names())
 
 
@@ -100,6 +106,36 @@ def test_a_slice_is_filled_in_its_plane_only_where_the_image_is_one_slice() -> N
     assert steps.build("fill_holes")(volume, SPACING) is volume
 
 
+def test_lesions_stay_where_they_touch_their_organ() -> None:
+    labels = scene()
+    labels[6, 6, 8] = 2  # on the small piece of the organ
+    options: dict[str, Any] = {"labels": [2], "organ": [1]}
+    anywhere = steps.build("inside_organ", options)(labels, SPACING)
+    assert np.bincount(anywhere.ravel()).tolist() == [720 - 38, 29, 9]
+    largest = steps.build("inside_organ", {**options, "host": "largest"})(labels, SPACING)
+    assert np.bincount(largest.ravel()).tolist() == [720 - 37, 29, 8]
+    relabelled = steps.build("inside_organ", {**options, "host": "largest", "to": 5})(labels, SPACING)
+    assert int((relabelled == 5).sum()) == 2
+    without = np.where(labels == 1, 0, labels)
+    assert steps.build("inside_organ", options)(without, SPACING) is without  # nothing says where the organ is
+    inner = np.zeros((5, 5, 5), np.uint8)
+    inner[1:4, 1:4, 1:4] = 1
+    inner[2, 2, 2] = 2  # a lesion is labelled in place of the organ
+    assert steps.build("inside_organ", options)(inner, SPACING) is inner
+
+
+def test_a_small_label_becomes_another_one() -> None:
+    labels = scene()  # label 2: 8 voxels and one, of 1 mm3
+    options: dict[str, Any] = {"labels": [2], "to": 1}
+    assert steps.build("replace_small", {**options, "volume_mm3": 9.0})(labels, SPACING) is labels
+    whole = steps.build("replace_small", {**options, "volume_mm3": 9.1})(labels, SPACING)
+    assert np.bincount(whole.ravel()).tolist() == [720 - 38, 38]
+    parts = steps.build("replace_small", {**options, "volume_mm3": 8.0, "per": "component"})(labels, SPACING)
+    assert np.bincount(parts.ravel()).tolist() == [720 - 38, 30, 8]
+    finer = steps.build("replace_small", {**options, "volume_mm3": 9.0, "to": 0})(labels, (1.0, 0.5, 1.0))
+    assert int((finer == 2).sum()) == 0
+
+
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["uint8", "int16", "uint16"]))
 @settings(max_examples=25, deadline=None)
@@ -147,6 +183,9 @@ def test_steps_follow_each_other() -> None:
         ("drop_small", {}, "volume_mm3"),
         ("drop_small", {"volume_mm3": 0}, "greater than 0"),
         ("fill_holes", {"largest_mm3": -1}, "greater than 0"),
+        ("inside_organ", {"labels": [1], "organ": [1, 2]}, "must not share a value"),
+        ("inside_organ", {"labels": [1]}, "organ"),
+        ("replace_small", {"labels": [1], "volume_mm3": 1, "to": 1}, "must not be among labels"),
     ],
 )
 def test_wrong_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:

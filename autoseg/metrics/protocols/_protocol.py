@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from autoseg.core.labels import LabelSpace
 from autoseg.metrics.aggregate import summarise
@@ -13,6 +14,9 @@ from autoseg.specs.report import CaseScores, Score, Summary
 
 class Protocol(ABC):
     """Rules of one evaluation; small, picklable, without state between cases."""
+
+    RANKED: ClassVar[tuple[str, ...]] = ("dice",)
+    """Metrics that a challenge ranks by; smaller is better where the name ends in `_mm` or `_percent`."""
 
     @abstractmethod
     def definitions(self) -> dict[str, str]:

@@ -42,6 +42,8 @@ class Options(BaseModel):
 class Brats2020Protocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("dice", "hd95_mm")
+
     def regions(self, labels: LabelSpace) -> Regions:
         return find_regions(labels, UNTIL_2022)
 

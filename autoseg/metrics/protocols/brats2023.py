@@ -42,6 +42,8 @@ class Options(BaseModel):
 class Brats2023Protocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("lesionwise_dice", "lesionwise_hd95_mm")
+
     def __init__(self, options: Options) -> None:
         self.rules = RULES[options.variant]
 

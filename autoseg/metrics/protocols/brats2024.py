@@ -90,6 +90,8 @@ class Options(BaseModel):
 class Brats2024Protocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("lesionwise_dice", "lesionwise_hd95_mm")
+
     def __init__(self, options: Options) -> None:
         self.challenge = CHALLENGES[options.variant]
 

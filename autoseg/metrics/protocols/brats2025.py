@@ -49,6 +49,8 @@ class Options(BaseModel):
 class Brats2025Protocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("lesionwise_dice", "lesionwise_nsd")
+
     def __init__(self, options: Options) -> None:
         self.variant = options.variant
 

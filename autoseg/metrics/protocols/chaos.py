@@ -27,6 +27,8 @@ class Options(BaseModel):
 class ChaosProtocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("dice", "ravd_percent", "assd_mm", "mssd_mm")
+
     def score(self, pair: RegionPair) -> dict[str, Score]:
         counts = pair.counts
         if counts.empty != "none":

@@ -41,6 +41,8 @@ class Options(BaseModel):
 class Kits23Protocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("dice", "nsd")
+
     def regions(self, labels: LabelSpace) -> Regions:
         return find_regions(labels, WANTED)
 

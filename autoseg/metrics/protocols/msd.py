@@ -47,6 +47,8 @@ class Options(BaseModel):
 class MsdProtocol(Protocol):
     """See the module's first line."""
 
+    RANKED = ("dice", "nsd")
+
     def __init__(self, options: Options) -> None:
         self.variant = options.variant
         self.tolerance_mm = options.tolerance_mm if options.variant is None else TOLERANCES_MM[options.variant]
