@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.registry import nearest
 from autoseg.io.images import READABLE_ENDINGS, image_ending
-from autoseg.specs.dataset import CaseFiles
+from autoseg.specs.dataset import CaseFiles, Provenance
 
 Channels = int | Sequence[str]
 _CHANNEL_FILE = re.compile(r"(.+)_(\d{4})")
@@ -25,11 +26,37 @@ class RawCase:
         case_id: Name without channel number and ending.
         images: One file per channel, or one file that holds all channels.
         label: The reference, if there is one.
+        annotated: Labels that the reference annotates, in the order of the data set's; None is all of them.
     """
 
     case_id: str
     images: tuple[Path, ...]
     label: Path | None = None
+    annotated: tuple[str, ...] | None = None
+
+
+def with_annotated(
+    cases: tuple[RawCase, ...],
+    provenance: Mapping[str, Provenance],
+    names: Sequence[str],
+    problems: list[DatasetError],
+) -> tuple[RawCase, ...]:
+    """Cases with the labels that they annotate; what `dataset.json` says wrongly of a case goes to `problems`."""
+    if all(origin.annotated is None for origin in provenance.values()):
+        return cases
+    marked = []
+    for case in cases:
+        said = getattr(provenance.get(case.case_id), "annotated", None)
+        if said is not None:
+            wrong = [name for name in said if name not in names]
+            if wrong or not said:
+                problem = f"dataset.json: {case.case_id} annotates {f'{wrong[0]!r}' if wrong else 'no label'}"
+                cure = nearest(wrong[0], names) if wrong else "name its labels, or remove the case"
+                problems.append(DatasetError(problem, cure, case_id=case.case_id))
+                said = None
+        chosen = None if said is None or set(said) == set(names) else tuple(name for name in names if name in said)
+        marked.append(replace(case, annotated=chosen))
+    return tuple(marked)
 
 
 def find_images(folder: Path, channels: Channels, problems: list[DatasetError] | None = None) -> tuple[RawCase, ...]:

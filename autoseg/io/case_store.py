@@ -155,6 +155,11 @@ class StoredCase:
         return load_file(self.path / _LOCATIONS)
 
     @property
+    def annotated(self) -> tuple[str, ...] | None:
+        """Labels that the case annotates; None is all of them."""
+        return self.record.annotated
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(z, y, x)."""
         _, depth, height, width = self._image.shape

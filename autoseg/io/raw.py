@@ -24,6 +24,7 @@ from autoseg.io.case_files import (
     image_files,
     images_in,
     naming,
+    with_annotated,
     with_labels,
 )
 from autoseg.io.images import Image, count_non_finite, read_image, read_label
@@ -116,7 +117,8 @@ class RawDataset:
         has_test = test_folder.is_dir() and any(image_files(test_folder))
         test = images_in(test_folder, spec.channels(), problems) if has_test else ()
         test = add_labels(test, folder / "labelsTs")
-        return cls(folder, spec, labels, training, test), tuple(problems)
+        marked = [with_annotated(cases, spec.provenance, labels.names, problems) for cases in (training, test)]
+        return cls(folder, spec, labels, *marked), tuple(problems)
 
 
 def read_case(case: RawCase, *, channels: Channels) -> tuple[npt.NDArray[np.float32], Geometry, Array | None]:
@@ -144,11 +146,13 @@ def read_case(case: RawCase, *, channels: Channels) -> tuple[npt.NDArray[np.floa
 
 
 def check_labels(labels: Array, space: LabelSpace, case: RawCase) -> None:
-    """Refuse label values that `dataset.json` does not declare.
+    """Refuse label values that `dataset.json` does not declare, or not for this case.
 
     Raises:
         DatasetError: Names the file, the value and the declared ones.
     """
+    for problem, cure in unannotated_labels(labels, space, case):
+        raise DatasetError(problem, cure, case_id=case.case_id)
     unknown = unknown_labels(labels, space)
     if unknown:
         declared = ", ".join(str(value) for value in sorted(_declared(space)))
@@ -157,6 +161,20 @@ def check_labels(labels: Array, space: LabelSpace, case: RawCase) -> None:
             "add the label to dataset.json or mend the file",
             case_id=case.case_id,
         )
+
+
+def unannotated_labels(labels: Array, space: LabelSpace, case: RawCase) -> tuple[tuple[str, str], ...]:
+    """Labels that occur although the case is said not to annotate them, as (problem, cure)."""
+    if case.annotated is None:
+        return ()
+    values = dict(zip(space.names, space.values, strict=True))
+    stray = set(space.foreground_values).difference(*(values[name] for name in case.annotated))
+    found = sorted(stray.intersection(np.unique(labels).tolist()))
+    if not found:
+        return ()
+    named = ", ".join(name for name in space.names if found[0] in values[name])
+    problem = f"{case.label or case.case_id} holds the label {found[0]} ({named}), which it is said not to annotate"
+    return ((problem, f"name it in provenance.{case.case_id}.annotated of dataset.json, or mend the file"),)
 
 
 def unknown_labels(labels: Array, space: LabelSpace) -> tuple[int, ...]:

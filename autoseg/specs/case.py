@@ -60,6 +60,8 @@ class CaseRecord(Document):
     """Shape of the stored case."""
     label_voxels: dict[str, int] = {}
     """Label value -> voxels in the stored case; empty without a reference."""
+    annotated: tuple[str, ...] | None = None
+    """Labels that the case annotates; None is all of them."""
     source: str = ""
     """Names, sizes, times and digest of the files, and meaning of the labels, that a stored case was made from."""
 

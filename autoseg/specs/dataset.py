@@ -29,6 +29,8 @@ class Provenance(Section):
     """Same string = same underlying scan, also across data sets."""
     patient: str | None = None
     """Same string = same person."""
+    annotated: tuple[str, ...] | None = None
+    """Labels that the case annotates; others may be anywhere in its background and are not judged. None is all."""
 
 
 class Dataset(Document):

@@ -115,14 +115,19 @@ def _outdated(
             missing = tuple(
                 (folder, one.preprocessing, one.patch_size_voxels)
                 for folder, one in targets.items()
-                if not _is_current(folder, case, meaning)
+                if not _is_current(folder, case, _meaning(meaning, case))
             )
         except DatasetError as error:
             quarantined[case.case_id] = str(error)
             continue
         if missing:
-            tasks.append(_Task(case, raw.spec.channels(), raw.labels, meaning, missing))
+            tasks.append(_Task(case, raw.spec.channels(), raw.labels, _meaning(meaning, case), missing))
     return tasks, quarantined
+
+
+def _meaning(labels: str, case: RawCase) -> str:
+    """What the values of this case mean: the data set's labels, and which of them it annotates."""
+    return labels if case.annotated is None else canonical_json([labels, case.annotated])
 
 
 def _is_current(folder: Path, case: RawCase, meaning: str) -> bool:
@@ -171,6 +176,6 @@ def _prepare(task: _Task) -> None:
             done.clear()
             done[digest] = preprocess_case(image, geometry, labels, effective, task.space, case_id=task.case.case_id)
         result, own, record, locations = done[digest]
-        record = record.model_copy(update={"source": source})
+        record = record.model_copy(update={"source": source, "annotated": task.case.annotated})
         half = is_normalized(preprocessing)
         save_case(folder, record, result, own, locations, patch_size_voxels=patch, half=half)

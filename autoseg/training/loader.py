@@ -25,6 +25,10 @@ class CaseReader(Protocol):
     case_id: str
 
     @property
+    def annotated(self) -> tuple[str, ...] | None:
+        """Labels that the case annotates; None is all of them."""
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(z, y, x)."""
 
@@ -71,12 +75,14 @@ class Batch:
         labels: (B, 1, *source) int16; -1 beyond the volume or the non-zero crop.
         seeds: One per sample, for its augmentation.
         cases: Case ids.
+        annotated: Labels that each sample annotates; None where all annotate all.
     """
 
     image: torch.Tensor
     labels: torch.Tensor
     seeds: tuple[int, ...]
     cases: tuple[str, ...]
+    annotated: tuple[tuple[str, ...] | None, ...] | None = None
 
 
 class BatchLoader:
@@ -114,7 +120,7 @@ class BatchLoader:
         """Batch `index` of the run, the same however often and wherever it is asked for."""
         image = np.zeros((self.batch_size, self.cases[0].channels, *self.source), np.float32)
         labels = np.full((self.batch_size, 1, *self.source), OUTSIDE, np.int16)
-        names, seeds = [], []
+        names, seeds, annotated = [], [], []
         for position in range(self.batch_size):
             number = index * self.batch_size + position
             case = self.cases[self.sampler.case_index(number, cases=len(self.cases), seed=self.seed)]
@@ -124,10 +130,12 @@ class BatchLoader:
                 error.add_note(f"while reading case {case.case_id} for batch {index}")
                 raise
             names.append(case.case_id)
+            annotated.append(case.annotated)
             seeds.append(derive_seed(self.seed, "augment", number))
         if self.is_2d:
             image, labels = image[:, :, 0], labels[:, :, 0]
-        return Batch(torch.from_numpy(image), torch.from_numpy(labels), tuple(seeds), tuple(names))
+        partly = None if set(annotated) == {None} else tuple(annotated)
+        return Batch(torch.from_numpy(image), torch.from_numpy(labels), tuple(seeds), tuple(names), partly)
 
     def _fill(
         self,

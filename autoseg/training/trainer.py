@@ -178,8 +178,8 @@ class Trainer:
             )
             with autocast(parts):
                 outputs = parts.state.network(image)
-            losses.append(float(parts.objective.loss(outputs, labels)))
-            counts += parts.objective.counts(outputs, labels).cpu()
+            losses.append(float(parts.objective.loss(outputs, labels, batch.annotated)))
+            counts += parts.objective.counts(outputs, labels, batch.annotated).cpu()
         parts.state.network.train()
         return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
 
@@ -234,7 +234,7 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     state.optimizer.zero_grad(set_to_none=True)
     with autocast(parts):
         outputs = state.network(image)
-    loss = parts.objective.loss(outputs, labels)
+    loss = parts.objective.loss(outputs, labels, batch.annotated)
     # torch leaves `backward` without types.
     scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
     scaled.backward()

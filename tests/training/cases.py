@@ -6,6 +6,8 @@ import numpy as np
 class MemoryCase:
     """A bright ball in noise; label 1 is the ball."""
 
+    annotated = None
+
     def __init__(self, case_id, *, shape=(12, 14, 16), channels=1):
         rng = np.random.default_rng(abs(hash_name(case_id)))
         grid = np.stack(np.meshgrid(*[np.arange(size) for size in shape], indexing="ij"))
