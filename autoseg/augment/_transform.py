@@ -106,6 +106,11 @@ def around_one(generator: torch.Generator, low: float, high: float) -> float:
     return uniform(generator, max(1.0, low), max(1.0, high))
 
 
+def draw_index(generator: torch.Generator, count: int) -> int:
+    """One of 0..count - 1."""
+    return int(torch.randint(count, (), generator=generator))
+
+
 def draw_seed(generator: torch.Generator) -> int:
     """Seed for what is too large to be drawn beforehand, such as a noise field."""
     return int(torch.randint(0, 2**31 - 1, (), generator=generator))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,8 @@ class Options(BaseModel):
 
     p: float = Field(default=0.5, ge=0, le=1)
     """Probability per axis."""
+    axes: tuple[Literal["z", "y", "x"], ...] | None = None
+    """Of those that the plan allows, only these; None is all of them."""
 
 
 class Mirror:
@@ -26,7 +29,9 @@ class Mirror:
 
     def __init__(self, options: Options, geometry: PatchGeometry) -> None:
         self.p = options.p
-        self.axes = geometry.mirror_axes or ()
+        names = "zyx"[-geometry.dimensions :]
+        allowed = geometry.mirror_axes or ()
+        self.axes = tuple(axis for axis in allowed if options.axes is None or names[axis] in options.axes)
         self.source_size_voxels = geometry.patch_size_voxels
 
     def draw(self, generator: torch.Generator) -> tuple[int, ...] | None:
