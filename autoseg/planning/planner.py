@@ -89,7 +89,8 @@ def make_plan(
     channels = dataset.channels()
     frame = make_frame(fingerprint, choices)
     relative_size = fingerprint.median_relative_size_after_cropping
-    components, masks = channel_rules.normalizations(channels, relative_size)
+    components, masks = channel_rules.normalizations(channels, relative_size, choices.normalization)
+    channel_rules.check(components, fingerprint.intensities)
     preprocessing = Preprocessing(
         orientation=choices.orientation,
         transpose=frame.transpose,
@@ -105,7 +106,8 @@ def make_plan(
     if not frame.is_planar:
         in_3d, reasons = _plan_3d(context)
         configurations, decisions = configurations + in_3d, decisions + reasons
-    explained = channel_rules.explain(channels, components, masks, relative_size)
+    by_method = bool(choices.normalization)
+    explained = channel_rules.explain(channels, components, masks, relative_size, by_method=by_method)
     return Plan(
         dataset=fingerprint.dataset,
         method=method.name,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from autoseg.intensity import title_of
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Configuration, Plan
 from autoseg.specs.splits import Splits
@@ -121,7 +122,7 @@ def _spacing(configuration: Configuration) -> str:
 def _normalisation(configuration: Configuration) -> str:
     preprocessing = configuration.preprocessing
     names = [
-        component.name + (" in mask" if mask else "")
+        title_of(component) + (" in mask" if mask else "")
         for component, mask in zip(preprocessing.normalization, preprocessing.mask_normalization, strict=True)
     ]
     return names[0] if len(set(names)) == 1 else ", ".join(names)

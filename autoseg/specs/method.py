@@ -61,6 +61,8 @@ class PlanChoices(Section):
 
     orientation: Orientation = "canonical"
     """Keep the file's axes (the peer's behaviour) or turn to the canonical frame."""
+    normalization: tuple[Component, ...] = ()
+    """Normaliser of all channels, or one per channel; empty: by the channels' names."""
     network: Component = Component(name="residual_encoder_unet")
     """Network of every configuration."""
     encoder_blocks: tuple[int, ...] = (1, 3, 4, 6, 6, 6, 6, 6)
@@ -133,8 +135,8 @@ class OptimizerChoice(Section):
     """Nesterov momentum (SGD and Muon)."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Adam's decay rates (Adam, AdamW, and what Muon leaves to Adam)."""
-    schedule: Literal["poly", "cosine", "constant"] = "cosine"
-    """Decay over the actual number of updates."""
+    schedule: Literal["poly", "cosine", "constant", "plateau"] = "cosine"
+    """Decay over the actual number of updates; `plateau` follows the validation score, see [train.plateau]."""
     step_on: Literal["update", "epoch"] = "update"
     """Whether the rate changes each update or each epoch (the peer)."""
     warmup_share: float = 0.05
@@ -145,11 +147,30 @@ class OptimizerChoice(Section):
     """Decay of the exponential moving average of the weights that is validated and stored; 0 is off."""
 
 
+class PlateauChoices(Section):
+    """`[train.plateau]`: what follows when the validation score, the pseudo Dice of an epoch, no longer rises."""
+
+    min_delta: float = Field(default=1e-4, ge=0)
+    """Progress is a rise above the best so far by more than this."""
+    factor: float = Field(default=0.5, gt=0, lt=1)
+    """Schedule `plateau`: the rate is multiplied by this ..."""
+    patience: int = Field(default=5, ge=1)
+    """... after so many epochs without progress ..."""
+    cooldown: int = Field(default=2, ge=0)
+    """... of which so many are not counted after a change ..."""
+    minimum: float = Field(default=1e-6, ge=0)
+    """... but never below this."""
+    stop_after: int | None = Field(default=None, ge=1)
+    """Any schedule: the run ends after so many epochs without progress; None never ends it early."""
+
+
 class TrainChoices(Section):
     """`[train]`: the recipe."""
 
     optimizer: OptimizerChoice = OptimizerChoice()
     """Optimiser."""
+    plateau: PlateauChoices = PlateauChoices()
+    """What follows when the validation score no longer rises."""
     loss: Component | None = None
     """Loss; None picks Dice + cross-entropy, or Dice + binary cross-entropy for regions."""
     deep_supervision: bool = True

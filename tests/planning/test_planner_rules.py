@@ -8,12 +8,13 @@ import pytest
 
 from autoseg.core.errors import SpecError
 from autoseg.intensity import normalizers
-from autoseg.planning.channels import normalization, normalizations
+from autoseg.planning.channels import explain, normalization, normalizations
 from autoseg.planning.compare import changes
 from autoseg.planning.methods import load_method
 from autoseg.planning.mirroring import lateral_pair, mirror_axes
 from autoseg.planning.planner import make_plan
 from autoseg.specs.dataset import Dataset
+from autoseg.specs.document import Component
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import PlanChoices
 from autoseg.specs.plan import Plan
@@ -120,6 +121,36 @@ def test_normaliser_by_channel_name(channel: str, name: str) -> None:
 def test_mask_only_for_z_scores_of_mostly_empty_images() -> None:
     assert normalizations(("MR", "CT"), 0.74)[1] == (True, False)
     assert normalizations(("MR", "CT"), 0.75)[1] == (False, False)
+
+
+HU_WINDOW = Component(name="hu_window")
+
+
+def test_a_method_chooses_the_normaliser() -> None:
+    equalized = Component(name="chain")
+    assert normalizations(("CT", "ct_portal"), 1, (equalized,))[0] == (equalized,) * 2
+    assert normalizations(("CT", "FLAIR"), 1, (HU_WINDOW, Component(name="none")))[0][1].name == "none"
+    masked = Component(name="chain", options={"steps": [{"name": "hist_equalize"}, {"name": "zscore"}]})
+    assert normalizations(("T1", "T2"), 0.5, (masked,))[1] == (True, True)
+
+
+@pytest.mark.parametrize("channel", ["MR", "T1ct", "FLAIR", "0000"])
+@pytest.mark.parametrize("component", [HU_WINDOW, Component(name="chain")], ids=lambda one: one.name)
+def test_a_window_of_hounsfield_units_is_for_ct(channel: str, component: Component) -> None:
+    with pytest.raises(SpecError) as error:
+        normalizations((channel,), 1, (component,))
+    assert str(error.value).startswith(f"channel '{channel}' is not CT, which this method's normalisation (hu_window")
+    assert "choose another method, or call the channel CT in dataset.json if it is" in str(error.value)
+
+
+def test_normalisers_are_one_or_one_each() -> None:
+    with pytest.raises(SpecError, match="names 2 normalisers for 3 channels: give one, or one each"):
+        normalizations(("CT", "CT", "CT"), 1, (HU_WINDOW, HU_WINDOW))
+
+
+def test_the_reason_says_who_chose() -> None:
+    (decision,) = explain(("CT",), (Component(name="chain"),), (False,), 1, by_method=True)
+    assert (decision.value, decision.reason) == ("hu_window, hist_equalize, rescale_to_0_1", "chosen by the method")
 
 
 @pytest.mark.parametrize(
