@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from autoseg.specs.run import Run
 from autoseg.specs.splits import Splits
 from autoseg.training.agreement import FINAL, RUN
 from autoseg.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,27 +144,39 @@ def prepare(options: Options, workspace: Workspace) -> Prepared:
         ),
         workspace,
     )
-    # The cascade is planned, but its training is not there yet.
-    single = tuple(name for name, one in planned.configurations.items() if one.previous_stage is None)
-    configurations = options.configurations or single
+    configurations = options.configurations or _affordable(planned, options.folds)
+    stages = tuple(dict.fromkeys(stage for name in configurations for stage in planned.stages(name)))
     prepared = preprocess.run(
-        preprocess.Options(dataset, method=planned.method, configurations=configurations, workers=options.workers),
-        workspace,
+        preprocess.Options(dataset, method=planned.method, configurations=stages, workers=options.workers), workspace
     )
     check_prepared(dataset, prepared.quarantined, workspace)
     return Prepared(planned, configurations, {**found.quarantined, **prepared.quarantined})
 
 
-def train_folds(options: Options, planned: Plan, configuration: str, workspace: Workspace) -> tuple[Path, ...]:
-    """Train the wanted folds of one configuration and score their held-out cases.
+def train_folds(
+    options: Options, planned: Plan, configuration: str, workspace: Workspace, *, folds: tuple[str, ...] = ()
+) -> tuple[Path, ...]:
+    """Train folds of one configuration and score their held-out cases; a cascade after all folds of its previous stage.
+
+    Args:
+        options: What is wanted.
+        planned: The plan.
+        configuration: Name in the plan.
+        workspace: Where everything is.
+        folds: To train; empty takes those of the options, or every one.
 
     Returns:
         Folders of the runs; each holds `validation/report.json`.
     """
     from autoseg.stages import train
 
+    every = _all_folds(workspace, planned)
+    previous = planned.configuration(configuration).previous_stage
+    if previous is not None:
+        # Its training cases need masks of a network that has not seen them: each is held out by another fold.
+        train_folds(options, planned, previous, workspace, folds=every)
     reports = []
-    for fold in options.folds or _all_folds(workspace, planned):
+    for fold in folds or options.folds or every:
         chosen = train.Options(options.dataset, configuration=configuration, fold=fold, **options.settings())
         train.run(chosen, workspace)
         reports.append(score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace))
@@ -195,7 +210,8 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     folder = workspace.run(options.dataset, variant, configuration, fold) / "validation"
     held_out = Run.load(folder.parent / RUN).val_cases
     report, weights = folder / "report.json", folder.parent / FINAL
-    several = len(options.configurations or planned.configurations) > 1
+    wanted = options.configurations or tuple(planned.configurations)
+    several = len(wanted) > 1 and configuration in wanted
     # Averages of several configurations are scored by their probabilities.
     kept = [folder / "probabilities" / case / f"{configuration}.b2nd" for case in held_out if several]
     if all(_is_newer(path, weights) for path in (report, *kept)):
@@ -229,6 +245,16 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
 
 def _is_newer(path: Path, than: Path) -> bool:
     return path.is_file() and than.is_file() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
+
+
+def _affordable(planned: Plan, folds: tuple[str, ...]) -> tuple[str, ...]:
+    """Every configuration; where only some folds are wanted, without cascades, which need all of another one's."""
+    if not folds:
+        return tuple(planned.configurations)
+    for name, one in planned.configurations.items():
+        if one.previous_stage is not None:
+            logger.info("%s is left out, as it needs all folds of %s; name it by -c", name, one.previous_stage)
+    return tuple(name for name, one in planned.configurations.items() if one.previous_stage is None)
 
 
 def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:

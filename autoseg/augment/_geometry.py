@@ -18,6 +18,8 @@ class PatchGeometry:
         patch_size_voxels: Size after augmentation.
         channels: Image channels; per-channel draws need their number.
         mirror_axes: Spatial axes that may be flipped, 0 is the first spatial axis; None is all of them.
+        previous_values: In a cascade the label values of the previous stage, whose label map comes after the own one
+            and becomes one image channel per value; empty otherwise.
         masked_channels: Channels normalised inside the non-zero mask: reset to 0 where the label is -1 (outside).
 
     Raises:
@@ -28,6 +30,7 @@ class PatchGeometry:
     channels: int = field(default=1, kw_only=True)
     mirror_axes: tuple[int, ...] | None = field(default=None, kw_only=True)
     masked_channels: tuple[int, ...] = field(default=(), kw_only=True)
+    previous_values: tuple[int, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         size = tuple(int(edge) for edge in self.patch_size_voxels)

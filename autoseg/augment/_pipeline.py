@@ -54,7 +54,8 @@ class Pipeline:
             seeds: One per sample; a sample's result depends on nothing else.
 
         Returns:
-            Image (B, C, *patch), float32, and labels (B, L, *patch) in the type given.
+            Image (B, C, *patch), float32, and labels (B, L, *patch) in the type given. In a cascade the second label
+            map has become one image channel per label value: (B, C + values, *patch) and (B, 1, *patch).
 
         Raises:
             GeometryError: Shapes or types are not these.
@@ -78,7 +79,15 @@ class Pipeline:
                 image = transform.apply_image(image, params)
                 labels = transform.apply_labels(labels, params)
             self._reset_outside(image, labels)
-        return image, labels
+            return self._one_hot_previous(image, labels) if self.geometry.previous_values else (image, labels)
+
+    def _one_hot_previous(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        values, channels = self.geometry.previous_values, self.geometry.channels
+        joined = image.new_empty((len(image), channels + len(values), *image.shape[2:]))
+        joined[:, :channels] = image
+        for channel, value in enumerate(values, start=channels):
+            joined[:, channel] = labels[:, 1] == value
+        return joined, labels[:, :1].contiguous()
 
     def _reset_outside(self, image: Tensor, labels: Tensor) -> None:
         for channel in self.geometry.masked_channels:
@@ -90,6 +99,8 @@ class Pipeline:
             raise GeometryError(f"image batch is {image.dtype} {list(image.shape)}", f"pass floats {list(expected)}")
         if labels.shape[:1] != image.shape[:1] or labels.shape[2:] != image.shape[2:]:
             raise GeometryError(f"label batch is {list(labels.shape)}", f"pass {[expected[0], 1, *expected[2:]]}")
+        if self.geometry.previous_values and labels.shape[1] != 2:
+            raise GeometryError(f"a cascade got {labels.shape[1]} label map(s)", "pass the own and the previous labels")
         if labels.is_floating_point() or not labels.dtype.is_signed:
             raise GeometryError(f"labels are {labels.dtype}", "pass a signed integer type, which can hold -1")
 

@@ -14,10 +14,12 @@ from autoseg.core.labels import LabelSpace
 from autoseg.inference.conveyor import Finished, run_conveyor
 from autoseg.inference.export import Labels, MemberLogits, labels_on_native_grid
 from autoseg.inference.model_folder import build_network
+from autoseg.inference.next_stage import next_stage_folder
 from autoseg.inference.predictor import Runner
 from autoseg.inference.probabilities import probabilities_folder, save_probabilities
 from autoseg.io.case_store import StoredCase
-from autoseg.io.images import image_ending, read_label, write_label
+from autoseg.io.images import image_ending, write_label
+from autoseg.io.label_store import StoredLabels
 from autoseg.specs.plan import Configuration
 from autoseg.specs.run import Run
 
@@ -45,7 +47,7 @@ def predict_cases(
         cases: Stored with the configuration's preprocessing.
         runner: Device and settings; `runner.place` is left to the caller.
         write: Called with case id, labels (Z, Y, X) and logits, in a thread of its own.
-        previous: Labels of the previous cascade stage by case id, on the file's grid.
+        previous: Labels of the previous cascade stage by case id, on the configuration's grid.
         ahead: Cases in reading, and in writing, at a time.
 
     Yields:
@@ -87,10 +89,9 @@ class HeldOut:
         self.ending = image_ending(Path(f"mask{file_ending}")) or ".nii.gz"
         self.weights = folder / WEIGHTS
 
-    def mask(self, case_id: str, configuration: str | None = None) -> Path:
-        """Where a case's mask is; of this configuration, or of another one's same fold."""
-        folder = self.folder if configuration is None else self.folder.parents[1] / configuration / self.folder.name
-        return folder / "validation" / f"{case_id}{self.ending}"
+    def mask(self, case_id: str) -> Path:
+        """Where a case's mask is."""
+        return self.folder / "validation" / f"{case_id}{self.ending}"
 
     def waiting(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Case ids still to be predicted, and those whose mask (and probabilities) are newer than the weights."""
@@ -123,14 +124,17 @@ class HeldOut:
             step_size=choices.step_size,
             device=device,
         )
-        stage = run.configuration.previous_stage
+        earlier = None
+        if run.configuration.previous_stage is not None:
+            # Those that training used, whose digest is in `run.json`.
+            earlier = next_stage_folder(self.folder.parents[1] / run.configuration.previous_stage, run.configuration)
         return predict_cases(
             runner.place([network]),
             run.configuration,
             [StoredCase(stored, case_id) for case_id in case_ids],
             runner=runner,
             write=self._write,
-            previous=None if stage is None else lambda case_id: read_label(self.mask(case_id, stage))[0],
+            previous=None if earlier is None else lambda case_id: StoredLabels(earlier, case_id).read(),
         )
 
     def _files(self, case_id: str) -> tuple[Path, ...]:

@@ -83,7 +83,8 @@ def load_members(
         folder: The model folder.
         model: Its recipe.
         configurations: Members to use; empty takes the selected ones.
-        folds: Folds to use; empty takes all of each member.
+        folds: Folds to use; empty takes all of each member. A previous stage that lacks one of them takes all of its
+            own.
 
     Raises:
         SpecError: A configuration or fold that the model does not have.
@@ -94,7 +95,14 @@ def load_members(
         for needed in with_previous_stages(model, name):
             if needed not in chosen:
                 chosen.append(needed)
-    return tuple(_load_member(folder, model, model.members[name], folds) for name in chosen)
+    final = set(configurations or model.selected)
+    members = []
+    for name in chosen:
+        member = model.members[name]
+        # A cascade trained on every case has the folds of its previous stage, and no such network of it.
+        usable = folds if name in final or set(folds) <= set(member.weights) else ()
+        members.append(_load_member(folder, model, member, usable))
+    return tuple(members)
 
 
 def with_previous_stages(model: Model, name: str) -> tuple[str, ...]:
@@ -124,13 +132,11 @@ def build_network(
     Raises:
         CheckpointError: The file is missing, damaged, or of another network.
     """
-    if configuration.previous_stage is not None:
-        channels += len(space.foreground_values)
     network: nn.Module = registry.build(
         configuration.network.name,
         configuration.network.options,
         topology=configuration.topology,
-        channels=channels,
+        channels=configuration.input_channels(channels, space),
         heads=space.heads,
     )
     try:

@@ -17,7 +17,7 @@ from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.devices.precision import choose_precision
 from autoseg.devices.select import select_device
-from autoseg.inference.cascade import labels_on_plan_grid, with_previous_labels
+from autoseg.inference.cascade import with_previous_labels
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.forward import Precision, cast_networks
 from autoseg.inference.model_folder import LoadedMember, load_members, read_model
@@ -26,6 +26,7 @@ from autoseg.inference.sources import as_image
 from autoseg.inference.steps import read_steps
 from autoseg.postprocessing import apply_steps
 from autoseg.preprocessing.case import preprocess_case
+from autoseg.preprocessing.masks import labels_on_plan_grid
 from autoseg.specs.case import CaseRecord
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
@@ -105,12 +106,10 @@ class Runner:
             configuration: Patch and resampling.
             image: (C, Z, Y, X) on the member's grid.
             record: How it came there.
-            previous: Labels of the previous stage on the file's grid, for a cascade.
+            previous: Labels (Z, Y, X) of the previous stage on the member's grid, for a cascade.
         """
-        rule = configuration.preprocessing.resampling
         if previous is not None:
-            labels = labels_on_plan_grid(previous, record, rule)
-            image = with_previous_labels(image, labels, self.space.foreground_values)
+            image = with_previous_labels(image, previous, self.space.foreground_values)
         logits = predict_logits(
             networks,
             image,
@@ -120,7 +119,7 @@ class Runner:
             device=self.device,
             precision=self.precision,
         )
-        return MemberLogits(logits, record, rule)
+        return MemberLogits(logits, record, configuration.preprocessing.resampling)
 
 
 class Predictor:
@@ -238,8 +237,10 @@ class Predictor:
         for member in self.members:
             configuration = member.configuration
             image, record = case.images[configuration.preprocessing.digest()]
-            stage = configuration.previous_stage
-            previous = None if stage is None else merged_labels_on_native_grid((done[stage],), self.space)
+            previous = None
+            if configuration.previous_stage is not None:
+                earlier = merged_labels_on_native_grid((done[configuration.previous_stage],), self.space)
+                previous = labels_on_plan_grid(earlier, record, configuration.preprocessing.resampling)
             done[configuration.name] = self.runner.logits(member.networks, configuration, image, record, previous)
         return tuple(done[name] for name in self.final)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.core.errors import DatasetError
 from autoseg.metrics.dice import mean_of_regions, mean_per_region
 from autoseg.specs.report import Report
 from autoseg.specs.run import Run
@@ -56,6 +57,33 @@ def find_runs(
         if wanted and (folder / WEIGHTS).is_file():
             scored = ScoredRun(folder, Run.load(folder / "run.json"), Report.load(path))
             found.setdefault(configuration, []).append(scored)
+    return found
+
+
+def previous_runs(root: Path, runs: Mapping[str, Sequence[ScoredRun]]) -> dict[str, list[ScoredRun]]:
+    """Runs of the stages that others take their input from and that are not among them, with all their folds.
+
+    Args:
+        root: Folder of the method's runs.
+        runs: By configuration.
+
+    Raises:
+        DatasetError: A previous stage is not trained.
+    """
+    found: dict[str, list[ScoredRun]] = {}
+    names = [(name, group[0].run.configuration.previous_stage) for name, group in runs.items()]
+    while names:
+        name, stage = names.pop()
+        if stage is None or stage in runs or stage in found:
+            continue
+        group = find_runs(root, configurations=(stage,)).get(stage)
+        if group is None:
+            raise DatasetError(
+                f"{name} takes its input from {stage}, which has no complete and scored training",
+                f"run autoseg plan_and_train -c {name}, which trains both",
+            )
+        found[stage] = group
+        names.append((stage, group[0].run.configuration.previous_stage))
     return found
 
 

@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import blosc2
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save
 
 from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors
 from autoseg.core.errors import DatasetError, SpecError
-from autoseg.io._chunks import chunks_and_blocks
+from autoseg.io._arrays import compressed, open_array, smallest_type, write_flushed
 from autoseg.specs.case import CaseRecord
 
 Image = npt.NDArray[np.floating[Any]]
@@ -61,12 +60,12 @@ def save_case(
     if half and max(float(image.max()), -float(image.min())) <= HALF_LIMIT:
         image = image.astype(np.float16)
     with _complete_or_absent(folder, record.case_id) as partial:
-        _write(partial / _IMAGE, _compressed(image.astype(image.dtype, order="C", copy=False), patch_size_voxels))
+        write_flushed(partial / _IMAGE, compressed(image.astype(image.dtype, order="C", copy=False), patch_size_voxels))
         if labels is not None:
-            small = labels.astype(_smallest_type(labels), order="C", copy=False)
-            _write(partial / _LABELS, _compressed(small[None], patch_size_voxels))
-        _write(partial / _LOCATIONS, save({name: _narrow(points) for name, points in locations.items()}))
-        _write(partial / _RECORD, record.to_json().encode())
+            small = labels.astype(smallest_type(labels), order="C", copy=False)
+            write_flushed(partial / _LABELS, compressed(small[None], patch_size_voxels))
+        write_flushed(partial / _LOCATIONS, save({name: _narrow(points) for name, points in locations.items()}))
+        write_flushed(partial / _RECORD, record.to_json().encode())
     return folder / record.case_id
 
 
@@ -211,12 +210,12 @@ class StoredCase:
 
     @cached_property
     def _image(self) -> Any:
-        return _open(self.path / _IMAGE)
+        return open_array(self.path / _IMAGE)
 
     @cached_property
     def _labels(self) -> Any:
         path = self.path / _LABELS
-        return _open(path) if path.is_file() else None
+        return open_array(path) if path.is_file() else None
 
 
 _process_caches: dict[int, CaseCache] = {}
@@ -227,29 +226,6 @@ def _reopen(folder: Path, case_id: str, limit_bytes: int | None) -> StoredCase:
     if limit_bytes is None:
         return StoredCase(folder, case_id)
     return StoredCase(folder, case_id, _process_caches.setdefault(limit_bytes, CaseCache(limit_bytes)))
-
-
-def _open(path: Path) -> Any:
-    # Memory mapping saves a copy; Windows cannot rename or delete mapped files.
-    mapping = {} if os.name == "nt" else {"mmap_mode": "r"}
-    return blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapping)
-
-
-def _compressed(array: npt.NDArray[Any], patch_size_voxels: Sequence[int]) -> bytes:
-    chunks, blocks = chunks_and_blocks(array.shape, patch_size_voxels, itemsize=array.dtype.itemsize)
-    # Threads would compete with the other cases' workers. Compressed in memory first, because blosc2's own file
-    # writer does not tell a full disk from other trouble.
-    parameters = {"codec": blosc2.Codec.LZ4, "clevel": 5, "nthreads": 1, "filters": [blosc2.Filter.SHUFFLE]}
-    packed = blosc2.asarray(array, chunks=chunks, blocks=blocks, cparams=parameters, contiguous=True)
-    return bytes(packed.to_cframe())
-
-
-def _smallest_type(labels: npt.NDArray[np.integer[Any]]) -> type[np.signedinteger[Any]]:
-    lowest, highest = int(labels.min()), int(labels.max())
-    for kind in (np.int8, np.int16, np.int32):
-        if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max:
-            return kind
-    return np.int64
 
 
 def _narrow(points: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.signedinteger[Any]]:
@@ -274,10 +250,3 @@ def _complete_or_absent(folder: Path, case_id: str) -> Iterator[Path]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())

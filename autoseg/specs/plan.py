@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from autoseg.core.errors import SpecError
+from autoseg.core.labels import LabelSpace
 from autoseg.core.registry import nearest
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.fingerprint import IntensityStatistics
@@ -68,11 +71,42 @@ class Preprocessing(Section):
     """Crop to the bounding box of non-zero voxels first."""
 
 
+class Region(Section):
+    """Second stage of a region-of-interest cascade: works only on a box around an organ that a first stage found."""
+
+    labels: tuple[int, ...]
+    """Label values of the data set that make up the organ."""
+    host: int
+    """The organ's own tissue among them; the others (tumours) are only left inside of the organ."""
+    found_as: tuple[int, ...]
+    """Label values that mean the organ in the first stage's masks."""
+    volume_ml: tuple[float, float]
+    """Smallest and largest organ of the training cases."""
+    margin_mm: float
+    """Added to the organ's box on every side."""
+    input_channel: bool = True
+    """Whether the organ's mask is an extra channel."""
+    source: Literal["predicted", "reference"] = "predicted"
+    """What the boxes of the training cases are made from: the first stage's held-out masks, or the references."""
+    blank_outside: bool = False
+    """Whether voxels outside of the organ get the lowest intensity of the case."""
+    model: str | None = None
+    """Folder of the model that is the first stage; None for a configuration of the same plan."""
+    step_size: float = 0.5
+    """Window step of the first stage."""
+    mirror: bool = False
+    """Whether the first stage averages over mirrored copies."""
+
+
+_LATER_FIELDS = ("labels", "regions_class_order", "region")
+"""Left out of documents where they are None, so that plans and runs without them keep their digests."""
+
+
 class Configuration(Section):
     """One network on one grid."""
 
     name: str
-    """`2d`, `3d_fullres`, `3d_lowres` or `3d_cascade_fullres`."""
+    """`2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, `3d_organ` or `3d_roi_fullres`."""
     preprocessing: Preprocessing
     """How the cases are made."""
     patch_size_voxels: tuple[int, ...]
@@ -88,12 +122,46 @@ class Configuration(Section):
     batch_dice: bool
     """Soft Dice pooled over the batch (True) or per sample."""
     previous_stage: str | None = None
-    """Configuration whose prediction is an extra input (cascade)."""
+    """Configuration that comes before this one: its prediction is an extra input, or finds the region."""
+    labels: dict[str, int | tuple[int, ...]] | None = None
+    """Labels that this network learns, where they are not the data set's."""
+    regions_class_order: tuple[int, ...] | None = None
+    """Of `labels`, where they are regions."""
+    region: Region | None = None
+    """Where this network looks; None for the whole case."""
 
     @property
     def dimensions(self) -> int:
         """2 or 3."""
         return len(self.patch_size_voxels)
+
+    def label_space(
+        self, labels: dict[str, int | tuple[int, ...]], regions_class_order: tuple[int, ...] | None
+    ) -> LabelSpace:
+        """What the network's heads mean: its own labels, else the data set's.
+
+        Args:
+            labels: Of the data set.
+            regions_class_order: Of the data set.
+        """
+        if self.labels is None:
+            return LabelSpace.parse(labels, regions_class_order)
+        return LabelSpace.parse(self.labels, self.regions_class_order)
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if value is not None or key not in _LATER_FIELDS}
+
+    def input_channels(self, image_channels: int, space: LabelSpace) -> int:
+        """Channels that the network takes: those of the image, and one per value of `previous_values`."""
+        return image_channels + len(self.previous_values(space))
+
+    def previous_values(self, space: LabelSpace) -> tuple[int, ...]:
+        """Label values of the previous stage that are an extra channel each: all, or the organ, or none."""
+        if self.region is not None:
+            return (self.region.host,) if self.region.input_channel else ()
+        return () if self.previous_stage is None else space.foreground_values
 
 
 class Decision(Section):
@@ -140,3 +208,12 @@ class Plan(Document):
         if name not in self.configurations:
             raise SpecError(f"the plan of {self.dataset} has no '{name}'", nearest(name, self.configurations))
         return self.configurations[name]
+
+    def stages(self, name: str) -> tuple[str, ...]:
+        """A configuration after the stages that it takes its input from, first stage first.
+
+        Raises:
+            SpecError: When the plan has none of that name.
+        """
+        previous = self.configuration(name).previous_stage
+        return (name,) if previous is None else (*self.stages(previous), name)

@@ -62,5 +62,7 @@ class Run(Document):
     """Case ids learned from."""
     val_cases: tuple[str, ...]
     """Case ids held out."""
+    previous_labels: str | None = None
+    """Cascade: digest of the previous stage's held-out labels of all these cases, on this configuration's grid."""
     versions: dict[str, str]
     """Package -> version."""

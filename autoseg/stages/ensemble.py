@@ -13,7 +13,15 @@ from autoseg.core.atomic import replacing, write_text
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
-from autoseg.inference.scored_runs import WEIGHTS, ScoredRun, SharedCase, cross_validated_dice, find_runs, shared_cases
+from autoseg.inference.scored_runs import (
+    WEIGHTS,
+    ScoredRun,
+    SharedCase,
+    cross_validated_dice,
+    find_runs,
+    previous_runs,
+    shared_cases,
+)
 from autoseg.io.label_files import find_label_files
 from autoseg.io.raw import RawDataset
 from autoseg.metrics.dice import mean_of_regions
@@ -55,7 +63,7 @@ def run(options: Options, workspace: Workspace) -> Path:
         The model folder.
 
     Raises:
-        DatasetError: No complete, scored run is there.
+        DatasetError: No complete, scored run is there, or a cascade lacks its previous stage.
     """
     root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
     runs = find_runs(root, configurations=options.configurations, folds=options.folds)
@@ -75,7 +83,8 @@ def run(options: Options, workspace: Workspace) -> Path:
     if JOIN in selected:
         _write_merged(shared, selected, runs)
     folder = workspace.model(options.dataset, options.method)
-    members = {name: _pack_member(folder, group) for name, group in runs.items()}
+    packed = runs | previous_runs(root, runs)
+    members = {name: _pack_member(folder, group) for name, group in packed.items()}
     model = _model(runs, members, selected=selected, reason=reason, dataset=raw.spec)
     write_text(folder / "scores.json", canonical_json(scores) + "\n")
     write_text(folder / "card.md", model_card(model, {n: [r.report for r in g] for n, g in runs.items()}))

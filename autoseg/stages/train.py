@@ -9,11 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.core.errors import DatasetError, SpecError
+from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
 from autoseg.core.workspace import Workspace, variant_of
+from autoseg.inference.next_stage import bring_previous_labels, labels_digest
 from autoseg.io.case_store import StoredCase
+from autoseg.io.label_store import StoredLabels
 from autoseg.planning.methods import load_method
 from autoseg.planning.splits import share_of_training
 from autoseg.preprocessing.folder import cases_digest
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from autoseg.training.assembly import Recipe
+    from autoseg.training.loader import CaseReader
 
 logger = logging.getLogger(__name__)
 RECORDED_PACKAGES = ("autoseg", "torch", "numpy", "scipy", "blosc2")
@@ -56,21 +59,20 @@ def run(options: Options, workspace: Workspace) -> Path:
 
     Raises:
         CheckpointError: The folder holds a run with other settings and `replan` is off.
-        DatasetError: Cases are not preprocessed.
-        SpecError: No such configuration or fold, or a cascade.
+        DatasetError: Cases are not preprocessed, or the previous stage of a cascade lacks folds.
+        SpecError: No such configuration or fold.
         Interrupted: Stopped by a signal; the state is saved.
     """
     method = load_method(options.method, options.overrides)
     plan = Plan.load(workspace.plan(options.dataset, method.name))
-    fold = Splits.load(workspace.splits(options.dataset, method.name)).fold(options.fold)
-    fold = share_of_training(fold, options.train_fraction, seed=options.seed)
+    splits = Splits.load(workspace.splits(options.dataset, method.name))
+    fold = share_of_training(splits.fold(options.fold), options.train_fraction, seed=options.seed)
     configuration = plan.configuration(options.configuration)
-    if configuration.previous_stage is not None:
-        raise SpecError(f"{configuration.name} cannot be trained yet", "choose another of -c 2d 3d_lowres 3d_fullres")
     variant = variant_of(method.name, options.train_fraction)
     folder = workspace.run(options.dataset, variant, configuration.name, options.fold)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
-    train_cases, val_cases = _open(stored, fold.train), _open(stored, fold.val)
+    previous = bring_previous_labels(folder, configuration, stored=stored, splits=splits, fold=fold)
+    train_cases, val_cases = _open(stored, fold.train, previous), _open(stored, fold.val, previous)
 
     from autoseg.devices.memory import keep_freed_memory
     from autoseg.devices.precision import choose_precision
@@ -81,6 +83,7 @@ def run(options: Options, workspace: Workspace) -> Path:
     keep_freed_memory()
     precision = choose_precision(device, method.train.precision)
     draft = _draft(options, plan=plan, method=method, fold=fold, device=str(device), precision=precision)
+    draft = draft.model_copy(update={"previous_labels": labels_digest(previous, (*fold.train, *fold.val))})
     job = _Job(draft, configuration, train_cases, val_cases, device)
     final = agree(folder, draft, lambda found: _schedule(options, job, found), replan=options.replan)
     if final is None:
@@ -96,8 +99,8 @@ class _Job:
 
     draft: Run
     configuration: Configuration
-    train_cases: tuple[StoredCase, ...]
-    val_cases: tuple[StoredCase, ...]
+    train_cases: tuple[CaseReader, ...]
+    val_cases: tuple[CaseReader, ...]
     device: torch.device
 
 
@@ -181,9 +184,15 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
         draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")
 
 
-def _open(folder: Path, names: tuple[str, ...]) -> tuple[StoredCase, ...]:
+def _open(folder: Path, names: tuple[str, ...], previous: Path | None) -> tuple[CaseReader, ...]:
+    """Stored cases; those of a cascade with the labels of its previous stage."""
     missing = [name for name in names if not StoredCase.exists(folder, name)]
     if missing:
         named = ", ".join(missing[:3])
         raise DatasetError(f"{len(missing)} cases are not preprocessed ({named}, ...)", "run autoseg preprocess first")
-    return tuple(StoredCase(folder, name) for name in names)
+    cases = tuple(StoredCase(folder, name) for name in names)
+    if previous is None:
+        return cases
+    from autoseg.training.previous import CascadeCase
+
+    return tuple(CascadeCase(case, StoredLabels(previous, case.case_id)) for case in cases)

@@ -62,7 +62,8 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
     optimizer = build_optimizer(network, train.optimizer, precision=recipe.precision)
     average = WeightAverage(network) if train.optimizer.weight_average > 0 else None
     scaler = torch.amp.GradScaler(recipe.device.type) if recipe.precision == torch.float16 else None
-    geometry = patch_geometry(configuration, recipe.mirror_axes)
+    previous = configuration.previous_values(recipe.space)
+    geometry = patch_geometry(configuration, recipe.mirror_axes, previous_values=previous)
     augment = Pipeline(train.augment, geometry)
     centre_crop = Pipeline((), geometry)
     levels = len(configuration.topology.strides) - 1 if train.deep_supervision else 1
@@ -95,7 +96,9 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
     return statistics.fmean(durations)
 
 
-def patch_geometry(configuration: Configuration, mirror_axes: tuple[int, ...]) -> PatchGeometry:
+def patch_geometry(
+    configuration: Configuration, mirror_axes: tuple[int, ...], *, previous_values: tuple[int, ...] = ()
+) -> PatchGeometry:
     """What augmentation needs to know; a 2D patch has the axes (y, x), numbered from 0."""
     shift = 3 - configuration.dimensions
     preprocessing = configuration.preprocessing
@@ -104,6 +107,7 @@ def patch_geometry(configuration: Configuration, mirror_axes: tuple[int, ...]) -
         channels=len(preprocessing.mask_normalization),
         mirror_axes=tuple(axis - shift for axis in mirror_axes if axis >= shift),
         masked_channels=tuple(index for index, masked in enumerate(preprocessing.mask_normalization) if masked),
+        previous_values=previous_values,
     )
 
 
@@ -115,7 +119,7 @@ def _network(recipe: Recipe) -> torch.nn.Module:
             configuration.network.name,
             configuration.network.options,
             topology=configuration.topology,
-            channels=recipe.channels,
+            channels=configuration.input_channels(recipe.channels, recipe.space),
             heads=recipe.space.heads,
         )
     network.deep_supervision = recipe.train.deep_supervision  # type: ignore[assignment]
@@ -138,4 +142,5 @@ def _loader(recipe: Recipe, cases: Sequence[CaseReader], pipeline: Pipeline, pur
         source_size_voxels=source,
         seed=derive_seed(recipe.seed, purpose),
         needed_box=pipeline.needed_box,
+        label_maps=2 if pipeline.geometry.previous_values else 1,
     )

@@ -43,7 +43,10 @@ class CaseReader(Protocol):
     def read_patch(
         self, start: Sequence[int], stop: Sequence[int]
     ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer] | None]:
-        """Image (C, z, y, x) and labels (z, y, x) of a box inside of the volume; None without labels."""
+        """Image (C, z, y, x) and labels of a box inside of the volume; None without labels.
+
+        Labels are (z, y, x), or (maps, z, y, x) where a case has more than one map.
+        """
 
 
 class Sampler(Protocol):
@@ -72,7 +75,8 @@ class Batch:
 
     Attributes:
         image: (B, C, *source) float32; zero beyond the volume.
-        labels: (B, 1, *source) int16; -1 beyond the volume or the non-zero crop.
+        labels: (B, maps, *source) int16; -1 beyond the volume or the non-zero crop. A cascade has two maps: its own
+            labels and those of the previous stage.
         seeds: One per sample, for its augmentation.
         cases: Case ids.
         annotated: Labels that each sample annotates; None where all annotate all.
@@ -96,6 +100,7 @@ class BatchLoader:
         seed: Everything drawn derives from it.
         needed_box: Augmentation seed -> (start, stop) per axis of the part of the source that will be used; the
             rest is not read. None reads everything.
+        label_maps: That the cases have.
     """
 
     def __init__(
@@ -107,7 +112,9 @@ class BatchLoader:
         source_size_voxels: Sequence[int],
         seed: int,
         needed_box: Callable[[int], Sequence[tuple[int, int]]] | None = None,
+        label_maps: int = 1,
     ) -> None:
+        self.label_maps = label_maps
         self.needed_box = needed_box
         self.cases = tuple(cases)
         self.sampler = sampler
@@ -119,13 +126,13 @@ class BatchLoader:
     def batch(self, index: int) -> Batch:
         """Batch `index` of the run, the same however often and wherever it is asked for."""
         image = np.zeros((self.batch_size, self.cases[0].channels, *self.source), np.float32)
-        labels = np.full((self.batch_size, 1, *self.source), OUTSIDE, np.int16)
+        labels = np.full((self.batch_size, self.label_maps, *self.source), OUTSIDE, np.int16)
         names, seeds, annotated = [], [], []
         for position in range(self.batch_size):
             number = index * self.batch_size + position
             case = self.cases[self.sampler.case_index(number, cases=len(self.cases), seed=self.seed)]
             try:
-                self._fill(case, number, position, image[position], labels[position, 0])
+                self._fill(case, number, position, image[position], labels[position])
             except Exception as error:
                 error.add_note(f"while reading case {case.case_id} for batch {index}")
                 raise
@@ -157,7 +164,7 @@ class BatchLoader:
         patch, known = case.read_patch(start, stop)
         if known is None:
             raise DatasetError(f"the preprocessed case {case.case_id} has no labels", "run autoseg preprocess again")
-        image[(slice(None), *target)], labels[target] = patch, known
+        image[(slice(None), *target)], labels[(slice(None), *target)] = patch, known
 
     def _box(self, seed: int) -> list[tuple[int, int]]:
         """Part of the source that this sample uses, (z, y, x)."""

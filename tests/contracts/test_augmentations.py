@@ -12,9 +12,9 @@ from autoseg.augment import augmentations
 from autoseg.augment._geometry import PatchGeometry
 
 GEOMETRIES = {
-    "3d": PatchGeometry((14, 18, 16), channels=2),
-    "2d": PatchGeometry((26, 22), channels=2),
-    "dummy_2d": PatchGeometry((4, 22, 26), channels=2),
+    "3d": PatchGeometry((14, 18, 16), channels=2, previous_values=(1, 5)),
+    "2d": PatchGeometry((26, 22), channels=2, previous_values=(1, 5)),
+    "dummy_2d": PatchGeometry((4, 22, 26), channels=2, previous_values=(1, 5)),
 }
 NAMES = augmentations.names()
 
@@ -28,10 +28,10 @@ def build(name: str, geometry: PatchGeometry, p: float) -> Any:
 
 
 def batch(transform: Any, size: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (B, 2, *source) and labels (B, 1, *source): boxes of 1 and 5 in 0, -1 at one side."""
+    """Images (B, 2, *source) and labels (B, 2, *source), own and previous: boxes of 1 and 5 in 0, -1 at one side."""
     source = transform.source_size_voxels
     image = torch.randn((size, 2, *source), generator=torch.Generator().manual_seed(1))
-    labels = torch.zeros((size, 1, *source), dtype=torch.int16)
+    labels = torch.zeros((size, 2, *source), dtype=torch.int16)
     labels[..., source[-1] // 4 : source[-1] // 2] = 1
     labels[..., source[-2] // 2 :, : source[-1] // 3] = 5
     labels[..., -2:] = -1
@@ -67,6 +67,15 @@ def test_probability_zero_is_identity(name: str, geometry: PatchGeometry) -> Non
     assert torch.equal(transform.apply_labels(labels.clone(), params), labels)
 
 
+def test_own_labels_move_only_with_the_image(name: str, geometry: PatchGeometry) -> None:
+    transform = build(name, geometry, 1.0)
+    image, labels = batch(transform)
+    params = [draw(transform, seed) for seed in range(3)]
+    own = transform.apply_labels(labels.clone(), params)[:, 0]
+    if torch.equal(transform.apply_image(image.clone(), params), image):
+        assert torch.equal(own, labels[:, 0])
+
+
 def test_same_seed_same_params_same_result(name: str, geometry: PatchGeometry) -> None:
     transform = build(name, geometry, 1.0)
     image, labels = batch(transform)
@@ -89,18 +98,20 @@ def test_shape_and_type_are_kept_and_values_finite(name: str, geometry: PatchGeo
     assert moved.shape == (3, 2, *geometry.patch_size_voxels)
     assert moved.dtype == torch.float32
     assert moved.isfinite().all()
-    assert moved_labels.shape == (3, 1, *geometry.patch_size_voxels)
+    assert moved_labels.shape == (3, 2, *geometry.patch_size_voxels)
     assert moved_labels.dtype == torch.int16
 
 
 def test_probability_one_does_something(name: str, geometry: PatchGeometry) -> None:
     transform = build(name, geometry, 1.0)
-    image, _ = batch(transform)
+    image, labels = batch(transform)
     params = [draw(transform, seed) for seed in range(3)]
     still = transform.apply_image(image.clone(), [None] * 3)
     moved = transform.apply_image(image.clone(), params)
+    previous = transform.apply_labels(labels.clone(), [None] * 3)[:, 1]
+    spoilt = transform.apply_labels(labels.clone(), params)[:, 1]
     for index in range(3):
-        assert not torch.allclose(moved[index], still[index])
+        assert not torch.allclose(moved[index], still[index]) or not torch.equal(spoilt[index], previous[index])
 
 
 def test_samples_are_independent_of_each_other(name: str, geometry: PatchGeometry) -> None:
@@ -124,10 +135,10 @@ def test_no_new_label_values(name: str, geometry: PatchGeometry) -> None:
 def test_image_and_labels_move_together(name: str, geometry: PatchGeometry) -> None:
     transform = build(name, geometry, 1.0)
     source = transform.source_size_voxels
-    labels = torch.zeros((6, 1, *source), dtype=torch.int8)
-    labels[(..., *(slice(edge // 3, edge // 2 + 1) for edge in source))] = 1  # away from the border and the outside
+    both = torch.zeros((6, 2, *source), dtype=torch.int8)
+    both[(..., *(slice(edge // 3, edge // 2 + 1) for edge in source))] = 1  # away from the border and the outside
     params = [draw(transform, seed) for seed in range(6)]
-    moved = transform.apply_labels(labels.clone(), params)
+    labels, moved = both[:, :1], transform.apply_labels(both.clone(), params)[:, :1]
     if moved.shape == labels.shape and torch.equal(moved, labels):
         return  # intensities only
     image = transform.apply_image(labels.float().expand(-1, 2, *labels.shape[2:]).clone(), params)

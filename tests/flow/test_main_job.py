@@ -226,18 +226,3 @@ def test_the_phantom_converts_by_the_command(tmp_path, command):
     assert command("fingerprint", "9", workspace=tmp_path).code == 0
     again = command("convert", "phantom", "--id", "9", *options, workspace=tmp_path)
     assert "4 cases, 0 to convert" in again.said
-
-
-def test_a_cascade_is_refused_before_anything_is_trained(workspace, command, tmp_path):
-    shutil.copytree(workspace / "prepared", tmp_path / "prepared")
-    (tmp_path / "raw").symlink_to(workspace / "raw")
-    path = tmp_path / "prepared" / NAME / "autoseg" / "plan.json"
-    plan = json.loads(path.read_text())
-    full = plan["configurations"]["3d_fullres"]
-    plan["configurations"]["3d_cascade_fullres"] = {**full, "name": "3d_cascade_fullres", "previous_stage": "3d_lowres"}
-    path.write_text(json.dumps(plan))
-    result = command("train", "1", "-c", "3d_cascade_fullres", workspace=tmp_path)
-    assert result.code == 2
-    assert result.lines == [
-        "autoseg: 3d_cascade_fullres cannot be trained yet: choose another of -c 2d 3d_lowres 3d_fullres"
-    ]

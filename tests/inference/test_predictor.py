@@ -11,12 +11,13 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 import torch
 
 from autoseg.core.errors import DatasetError
-from autoseg.inference.cascade import labels_on_plan_grid, with_previous_labels
+from autoseg.inference.cascade import with_previous_labels
 from autoseg.inference.export import merged_labels_on_native_grid
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities, save_probabilities
 from autoseg.io.images import read_image
 from autoseg.postprocessing import apply_steps
+from autoseg.preprocessing.masks import labels_on_plan_grid
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
 from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
@@ -95,7 +96,9 @@ def test_a_cascade_sees_the_labels_of_its_first_stage(tmp_path: Path, make_model
     prepared = predictor.prepare(image.array, image.geometry)
     previous = first_only.predict(images / "a_0000.nii.gz").labels
     second = predictor.members[1]
-    stored, record = prepared.images[second.configuration.preprocessing.digest()]
+    section = second.configuration.preprocessing
+    stored, record = prepared.images[section.digest()]
+    previous = labels_on_plan_grid(previous, record, section.resampling)
     (found,) = predictor.logits(prepared)
     expected = predictor.runner.logits(second.networks, second.configuration, stored, record, previous)
     torch.testing.assert_close(found.logits, expected.logits)
