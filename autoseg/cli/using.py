@@ -68,7 +68,7 @@ def predict(
         input=input,
         output=output,
         model=model,
-        dataset=None if dataset is None else workspace.resolve_dataset(dataset),
+        dataset=None if dataset is None else workspace.resolve_trained(dataset),
         method=method,
         configurations=configurations,
         folds=folds,

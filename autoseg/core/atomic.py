@@ -46,6 +46,34 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that takes the place of `folder` when the block ends well, else nothing changes.
+
+    It lies two levels down beside `folder`, where no search for complete folders finds it.
+
+    Raises:
+        StorageError: When the disk is full, or the parent cannot be created or written.
+    """
+    with named_disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
+        temporary, old = place / "new" / folder.name, place / "old"
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            if folder.exists():
+                folder.rename(old)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what killed writers left in a folder; for folders with one writer at a time."""
     for path in folder.glob(f"{PARTIAL_PREFIX}*"):

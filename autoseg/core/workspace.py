@@ -71,16 +71,31 @@ class Workspace:
         Raises:
             DatasetError: When no raw data set, or more than one, has that name.
         """
-        known = self.datasets()
-        wanted = Path(name).resolve().name if "/" in name else name
-        matches = [folder for folder in known if wanted in _aliases(folder)]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise DatasetError(f"'{name}' names several data sets ({', '.join(matches)})", "use the folder's name")
-        spellings = {alias for folder in known for alias in _aliases(folder) if not alias.isdigit()}
-        cure = nearest(wanted, spellings) if known else "convert one first, e.g. autoseg convert msd FOLDER --id 4"
-        raise DatasetError(f"no data set '{name}' in {self.raw}", cure)
+        cure = "convert one first, e.g. autoseg convert msd FOLDER --id 4"
+        return _resolve(name, self.datasets(), missing=f"no data set '{name}' in {self.raw}", cure=cure)
+
+    def resolve_trained(self, name: str) -> str:
+        """As `resolve_dataset`, also for data sets of which there is only a model.
+
+        Raises:
+            DatasetError: When none, or more than one, has that name.
+        """
+        trained = {folder.parent.name for folder in self.models()}
+        known = tuple(sorted({*self.datasets(), *trained}))
+        cure = "convert one first, e.g. autoseg convert msd FOLDER --id 4, or import a model"
+        return _resolve(name, known, missing=f"no data set or model '{name}' in {self.root}", cure=cure)
+
+
+def _resolve(name: str, known: tuple[str, ...], *, missing: str, cure: str) -> str:
+    """The one of `known` that `name` means."""
+    wanted = Path(name).resolve().name if "/" in name else name
+    matches = [folder for folder in known if wanted in _aliases(folder)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise DatasetError(f"'{name}' names several data sets ({', '.join(matches)})", "use the folder's name")
+    spellings = {alias for folder in known for alias in _aliases(folder) if not alias.isdigit()}
+    raise DatasetError(missing, nearest(wanted, spellings) if known else cure)
 
 
 def dataset_folder(dataset_id: int, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TypeVar
 Weight = TypeVar("Weight")
 ALIASED_ENCODER = "decoder.encoder."
 BLOCK_LAYER = re.compile(r"^(?P<block>.+)\.(?P<layer>conv|norm)\.(?P<rest>[^.]+)$")
+WITHOUT_DROPOUT = re.compile(r"\.conv2$|\.skip\.\d+$")
 
 
 def drop_aliases(state: Mapping[str, Weight]) -> dict[str, Weight]:
@@ -29,13 +30,15 @@ def add_aliases(state: Mapping[str, Weight], *, dropout: bool = False) -> dict[s
 
     Args:
         state: Of `plain_unet` or `residual_encoder_unet`.
-        dropout: Whether its blocks hold a dropout layer, which moves the norm's number.
+        dropout: Whether its blocks hold a dropout layer, which moves the norm's number; the second convolution of a
+            residual block and its skip connection have none.
     """
-    position = {"conv": 0, "norm": 2 if dropout else 1}
     named = dict(state)
     for name, weight in state.items():
         found = BLOCK_LAYER.match(name)
         if found:
-            named[f"{found['block']}.all_modules.{position[found['layer']]}.{found['rest']}"] = weight
+            dropped = dropout and not WITHOUT_DROPOUT.search(found["block"])
+            position = 0 if found["layer"] == "conv" else 2 if dropped else 1
+            named[f"{found['block']}.all_modules.{position}.{found['rest']}"] = weight
     encoder = {f"decoder.{name}": weight for name, weight in named.items() if name.startswith("encoder.")}
     return {**named, **encoder}

@@ -1,0 +1,81 @@
+"""Commands that move models between workspaces and programs: export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from autoseg.cli.app import COMMON, DONE, Common, Configurations, Flag, Folds, app, logger
+
+
+@app.command
+def export(
+    model: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    format: Literal["autoseg", "nnunet"] = "autoseg",  # noqa: A002 - the flag's name
+    method: str | None = None,
+    no_postprocess: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Pack a trained model in one file, for another workspace or for nnU-Net v2.
+
+    Args:
+        model: Model folder, or id or name of the data set whose model it is.
+        output: Zip file; with --format nnunet also a folder.
+        format: autoseg, or nnunet for folders that nnU-Net v2 predicts with.
+        method: Method, where the data set has models of several.
+        no_postprocess: Leave out post-processing, which nnU-Net's folders cannot hold.
+    """
+    workspace = common.open("export")
+    from autoseg.commands import export as command
+
+    options = command.Options(model, output, format=format, method=method, postprocess=not no_postprocess)
+    logger.info("%s", command.run(options, workspace))
+    return DONE
+
+
+@app.command(name="import")
+def import_(
+    source: Path,
+    /,
+    *,
+    id: int | None = None,  # noqa: A002 - the flag's name
+    dataset_name: Annotated[str | None, Parameter(name="--name")] = None,
+    overwrite: Flag = False,
+    configurations: Configurations = (),
+    folds: Folds = (),
+    checkpoint: Literal["final", "best", "latest"] = "final",
+    any_trainer: Flag = False,
+    common: Common = COMMON,
+) -> int:
+    """Take in a packed model, or a trained nnU-Net v2 model; no code of it is run.
+
+    Args:
+        source: What export wrote, a model folder, or nnU-Net's folder (of a data set or a configuration) or zip.
+        id: Data set number to file it under [default: its own].
+        dataset_name: Data set name to file it under [default: its own].
+        overwrite: Replace a model of the same data set and method.
+        configurations: nnU-Net: use these [default: the one that is trained, or that nnU-Net chose].
+        folds: nnU-Net: only these [default: all that are trained].
+        checkpoint: nnU-Net: which of a fold's weights.
+        any_trainer: nnU-Net: trust that a trainer unknown to nnU-Net builds the network of the plans.
+    """
+    workspace = common.open("import")
+    from autoseg.commands import import_ as command
+
+    options = command.Options(
+        source,
+        id=id,
+        name=dataset_name,
+        overwrite=overwrite,
+        configurations=configurations,
+        folds=folds,
+        checkpoint=checkpoint,
+        any_trainer=any_trainer,
+    )
+    logger.info("model: %s", command.run(options, workspace))
+    return DONE
