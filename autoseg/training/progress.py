@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from autoseg.training.plateau import Plateau
+
 AVERAGE_DECAY = 0.9
 """Weight of the past in the running mean of the pseudo Dice (nnU-Net v2)."""
 SILENT_EPOCHS = 5
@@ -53,6 +55,7 @@ class Progress:
         zero_recall: Epochs in a row without a true positive, per target.
         elapsed_s: Time of the training loop.
         epoch_began_s: The same when the current epoch began.
+        plateau: Whether the score still rises.
     """
 
     targets: tuple[str, ...]
@@ -63,6 +66,7 @@ class Progress:
     zero_recall: dict[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
     epoch_began_s: float = 0.0
+    plateau: Plateau = field(default_factory=Plateau)
 
     def record_update(self, loss: float) -> None:
         """Count one update."""
@@ -122,7 +126,7 @@ class Progress:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Progress:
         """Inverse of `to_values`."""
-        return cls(**{**values, "targets": tuple(values["targets"])})
+        return cls(**{**values, "targets": tuple(values["targets"]), "plateau": Plateau(**values["plateau"])})
 
 
 def _dice(true_positive: int, false_positive: int, false_negative: int) -> float | None:

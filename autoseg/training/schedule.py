@@ -60,11 +60,12 @@ def schedule_from_budget(*, seconds: float, seconds_per_step: float, iterations_
     )
 
 
-def learning_rate(choice: OptimizerChoice, schedule: Schedule, update: int) -> float:
+def learning_rate(choice: OptimizerChoice, schedule: Schedule, update: int, *, scale: float = 1.0) -> float:
     """Learning rate of an update, 0-based.
 
     `poly` is (1 - t) ** 0.9 (DeepLab, Chen et al. 2018), `cosine` falls to zero as half a cosine (Loshchilov and
-    Hutter 2017); t is the share of the updates (or epochs) done after a linear warm-up.
+    Hutter 2017); t is the share of the updates (or epochs) done after a linear warm-up. `plateau` is `scale`
+    times the chosen rate.
     """
     unit = schedule.iterations_per_epoch if choice.step_on == "epoch" else 1
     position, total = update // unit, schedule.updates // unit
@@ -76,7 +77,7 @@ def learning_rate(choice: OptimizerChoice, schedule: Schedule, update: int) -> f
         return choice.learning_rate * float((1 - done) ** 0.9)
     if choice.schedule == "cosine":
         return choice.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-    return choice.learning_rate
+    return choice.learning_rate * (scale if choice.schedule == "plateau" else 1)
 
 
 def average_decay(choice: OptimizerChoice, update: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from autoseg.training.pace import Pace
 from autoseg.training.progress import EpochLog, Progress
 from autoseg.training.schedule import average_decay, learning_rate
 
+logger = logging.getLogger(__name__)
 CHECKPOINT_INTERVAL_S = 60.0
 """Work lost at most when the process is killed."""
 
@@ -88,7 +90,7 @@ class Trainer:
         self._saved_at = self._ticked_at = time.monotonic()
 
     def fit(self) -> None:
-        """Train to the end of the schedule.
+        """Train to the end of the schedule, or until the method gives up hope of progress.
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C arrived; the state is saved.
@@ -99,7 +101,7 @@ class Trainer:
         self._resume()
         with StopRequest() as stop, contextlib.closing(self.parts.train.stream(self.progress.update)) as batches:
             self._ticked_at = time.monotonic()
-            while self.progress.update < self.pace.updates:
+            while self.progress.update < self.pace.updates and not self._stops_early():
                 loss = self._update(next(batches))
                 self.progress.record_update(loss)
                 self.observer.updated(self.progress.update, self.pace.updates, loss)
@@ -121,7 +123,7 @@ class Trainer:
         update = self.progress.update
         # Dropout and other draws of torch depend on the update alone, so nothing random needs to be saved.
         torch.manual_seed(derive_seed(self.run.seed, self.run.fold, "update", update))
-        set_learning_rate(state.optimizer, learning_rate(self.choice, self.run.schedule, self.pace.position(update)))
+        set_learning_rate(state.optimizer, self._rate(update))
         loss = gradient_step(parts, batch, clip=self.choice.gradient_clip)
         if not math.isfinite(loss):
             raise AutosegError(
@@ -131,18 +133,31 @@ class Trainer:
             state.average.update(average_decay(self.choice, update))
         return loss
 
+    def _rate(self, update: int) -> float:
+        """Learning rate of an update of the current epoch."""
+        position = self.pace.position(update)
+        return learning_rate(self.choice, self.run.schedule, position, scale=self.progress.plateau.scale)
+
+    def _stops_early(self) -> bool:
+        plateau = self.progress.plateau
+        over = plateau.is_over(self.run.method.train.plateau)
+        if over:
+            logger.info("no progress for %d epochs: ends after update %d", plateau.stale, self.progress.update)
+        return over
+
     def _finish_epoch(self) -> None:
         schedule, progress = self.run.schedule, self.progress
         with self._averaged_weights():
             losses, counts = self._validate()
             log = progress.finish_epoch(
                 iterations_per_epoch=schedule.iterations_per_epoch,
-                learning_rate=learning_rate(self.choice, schedule, self.pace.position(progress.update - 1)),
+                learning_rate=self._rate(progress.update - 1),
                 validation_losses=losses,
                 counts=counts,
             )
             if log.is_best:
                 save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
+        progress.plateau.record(log.mean_dice, self.run.method.train.plateau, learning_rate=self.choice.learning_rate)
         self._tick()
         seconds, progress.epoch_began_s = progress.elapsed_s - progress.epoch_began_s, progress.elapsed_s
         line = {

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autoseg.specs.method import PlateauChoices
 from autoseg.training.progress import SILENT_EPOCHS, Progress
 
 
@@ -42,4 +43,6 @@ def test_values_survive_json_exactly():
     progress = Progress(("a", "b"))
     finish(progress, [(1, 2, 3), (0, 0, 1)])
     progress.record_update(0.1 + 0.2)
+    progress.plateau.record(0.1 + 0.2, PlateauChoices(), learning_rate=0.1)
+    assert progress.plateau.best == 0.1 + 0.2
     assert Progress.from_values(json.loads(json.dumps(progress.to_values()))) == progress

@@ -10,6 +10,7 @@ from tiny import Silent, method, tiny_parts, tiny_run
 
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.io.weights import load_weights
+from autoseg.specs.method import PlateauChoices
 from autoseg.training import trainer
 from autoseg.training.interrupts import StopRequest
 from autoseg.training.trainer import BEST, CHECKPOINT, FINAL, LOG, Trainer, gradient_step
@@ -69,6 +70,39 @@ def test_every_optimiser_stops_and_goes_on_exactly(tmp_path, name, average):
     assert (tmp_path / "stopped" / FINAL).read_bytes() == (tmp_path / "unbroken" / FINAL).read_bytes()
     losses = [[line["train_loss"] for line in log_of(tmp_path / folder)] for folder in ("unbroken", "stopped")]
     assert losses[0] == losses[1]
+
+
+def without_progress(**rules):
+    """A method in which no score is progress after the first."""
+    chosen = method(schedule="plateau", warmup_share=0.0)
+    plateau = PlateauChoices(min_delta=0.9, patience=1, cooldown=0, **rules)
+    return chosen.model_copy(update={"train": chosen.train.model_copy(update={"plateau": plateau})})
+
+
+def test_the_plateau_schedule_stops_and_goes_on_exactly(tmp_path):
+    run = tiny_run(without_progress(factor=0.25), epochs=4)
+    for folder in ("unbroken", "stopped"):
+        (tmp_path / folder).mkdir()
+    train(tmp_path / "unbroken", run)
+    for update in (2, 5):
+        with pytest.raises(Interrupted):
+            train(tmp_path / "stopped", run, stop_after=update)
+    train(tmp_path / "stopped", run)
+    assert (tmp_path / "stopped" / FINAL).read_bytes() == (tmp_path / "unbroken" / FINAL).read_bytes()
+    rates = [[line["learning_rate"] for line in log_of(tmp_path / folder)] for folder in ("unbroken", "stopped")]
+    assert rates[0] == rates[1] == [1e-2, 1e-2, 1e-2 / 4, 1e-2 / 16]
+
+
+def test_a_run_without_progress_ends_early_and_stays_ended(tmp_path, caplog):
+    run = tiny_run(without_progress(stop_after=2), epochs=9)
+    with caplog.at_level("INFO"):
+        train(tmp_path, run)
+    assert "no progress for 2 epochs: ends after update 6" in caplog.text
+    assert len(log_of(tmp_path)) == 3
+    final = (tmp_path / FINAL).read_bytes()
+    (tmp_path / FINAL).unlink()  # as after a kill before the last file
+    assert train(tmp_path, run).losses == []
+    assert (tmp_path / FINAL).read_bytes() == final
 
 
 def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
