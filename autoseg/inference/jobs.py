@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autoseg.core.atomic import named_disk_errors
 from autoseg.core.errors import AutosegError, DatasetError
-from autoseg.io.images import image_ending
+from autoseg.io.images import image_ending, is_picture
 from autoseg.io.raw import RawCase, find_images
 from autoseg.specs.prediction import PredictionRecord
 
@@ -97,6 +97,8 @@ def _single_case(path: Path, channels: Sequence[str]) -> RawCase:
     if len(channels) == 1 or not stem.endswith(FIRST_CHANNEL):
         return RawCase(stem.removesuffix(FIRST_CHANNEL) or stem, (path,))
     case_id = stem.removesuffix(FIRST_CHANNEL)
+    if is_picture(path) and not path.with_name(f"{case_id}_0001{ending}").is_file():
+        return RawCase(case_id, (path,))  # all channels in one file
     paths = tuple(path.with_name(f"{case_id}_{index:04d}{path.name[-len(ending) :]}") for index in range(len(channels)))
     for name, file in zip(channels, paths, strict=True):
         if not file.is_file():

@@ -1,7 +1,8 @@
-"""Read and write medical volumes of any supported format as arrays (channel, z, y, x) with their geometry."""
+"""Read and write volumes and pictures of any supported format as arrays (channel, z, y, x) with their geometry."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ Array = npt.NDArray[Any]
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".gipl.gz", ".gipl")
-READABLE_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS)
+PLANAR_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
+VOLUME_ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS)
+READABLE_ENDINGS = (*VOLUME_ENDINGS, *PLANAR_ENDINGS)
 _LABEL_TYPES = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _INTEGER_TOLERANCE = 1e-3
 
@@ -42,15 +45,36 @@ def image_ending(path: Path) -> str | None:
     return next((ending for ending in READABLE_ENDINGS if name.endswith(ending)), None)
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a PNG, TIFF or BMP, which holds one slice and may hold several channels."""
+    return image_ending(path) in PLANAR_ENDINGS
+
+
+def without_previews(files: Sequence[Path]) -> tuple[Path, ...]:
+    """Image files of a folder; pictures that lie beside volumes are previews, not data."""
+    images = tuple(path for path in files if image_ending(path) is not None and not path.name.startswith("."))
+    volumes = tuple(path for path in images if not is_picture(path))
+    return volumes or images
+
+
 def read_image(path: Path) -> Image:
-    """Read a volume; the components of 4D files are channels.
+    """Read a volume or a picture; the components of 4D files and colours are channels.
 
     Raises:
         DatasetError: The file is missing, damaged, of an unsupported format or has an unusable grid.
     """
+    return _read(path, palette_as_numbers=False)
+
+
+def _read(path: Path, *, palette_as_numbers: bool) -> Image:
     try:
-        if _ending(path) in NIFTI_ENDINGS:
+        ending = _ending(path)
+        if ending in NIFTI_ENDINGS:
             array, geometry = nifti.read(path)
+        elif ending in PLANAR_ENDINGS:
+            from autoseg.io import planar
+
+            array, geometry = planar.read(path, palette_as_numbers=palette_as_numbers)
         else:
             from autoseg.io import itk  # its import takes longer than reading a small NIfTI file
 
@@ -69,6 +93,10 @@ def read_header(path: Path) -> Geometry:
     try:
         if _ending(path) in NIFTI_ENDINGS:
             return nifti.read_geometry(path)
+        if is_picture(path):
+            from autoseg.io import planar
+
+            return planar.read_geometry(path)
         from autoseg.io import itk
 
         return itk.read_geometry(path)
@@ -84,8 +112,9 @@ def read_label(path: Path) -> tuple[Array, Geometry]:
     Raises:
         DatasetError: As `read_image`, or several channels, or values that are not integers.
     """
-    image = read_image(path)
-    if len(image.array) != 1:
+    image = _read(path, palette_as_numbers=True)
+    grey = is_picture(path) and bool((image.array == image.array[:1]).all())  # stored as RGB, but without colour
+    if len(image.array) != 1 and not grey:
         raise DatasetError(
             f"the label file {path} has {len(image.array)} channels", "store one label map with one value per voxel"
         )
@@ -165,6 +194,12 @@ def _write(path: Path, channels: Array, geometry: Geometry, like: Path | None) -
             header = _header_of(like, geometry)
         with replacing(path) as temporary:
             nifti.write(temporary, channels, geometry, like=header)
+        return
+    if ending in PLANAR_ENDINGS:
+        from autoseg.io import planar
+
+        with replacing(path) as temporary:
+            planar.write(temporary, channels)
         return
     if ending.startswith(".gipl") and not np.allclose(geometry.direction, np.eye(3)):
         raise DatasetError(f"{path}: GIPL files cannot hold a direction", "choose another format, e.g. .nii.gz")

@@ -12,7 +12,7 @@ import pytest
 from autoseg.core.errors import DatasetError, GeometryError
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import (
-    READABLE_ENDINGS,
+    VOLUME_ENDINGS,
     count_non_finite,
     image_ending,
     read_header,
@@ -35,7 +35,7 @@ def grid_for(ending: str) -> Geometry:
     return STRAIGHT if ending.startswith(".gipl") else GRID
 
 
-@pytest.mark.parametrize("ending", READABLE_ENDINGS)
+@pytest.mark.parametrize("ending", VOLUME_ENDINGS)
 def test_round_trip_of_image_and_label(tmp_path: Path, ending: str) -> None:
     grid = grid_for(ending)
     path = tmp_path / f"a{ending}"
