@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-Labels = npt.NDArray[np.integer[Any]]
+PreviousLabels = npt.NDArray[np.integer[Any]]
+"""(Z, Y, X) on the next stage's grid."""
 
 
-def with_previous_labels(image: torch.Tensor, labels: Labels, values: Sequence[int]) -> torch.Tensor:
+def with_previous_labels(image: torch.Tensor, labels: PreviousLabels, values: Sequence[int]) -> torch.Tensor:
     """Append to (C, Z, Y, X) one channel per label value: 1 inside, 0 outside."""
     channels = np.stack([labels == value for value in values]).astype(np.float32)
     return torch.cat([image, torch.from_numpy(channels).to(image.dtype)])

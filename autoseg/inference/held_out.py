@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from autoseg.core.labels import LabelSpace
+from autoseg.inference.cascade import PreviousLabels
 from autoseg.inference.conveyor import Finished, run_conveyor
 from autoseg.inference.export import Labels, MemberLogits, labels_on_native_grid
 from autoseg.inference.model_folder import build_network
@@ -26,7 +27,6 @@ from autoseg.specs.run import Run
 WEIGHTS = "weights_final.safetensors"
 """What training leaves when it is complete."""
 Writer = Callable[[str, Labels, MemberLogits], None]
-PreviousLabels = Callable[[str], Labels]
 
 
 def predict_cases(
@@ -36,7 +36,7 @@ def predict_cases(
     *,
     runner: Runner,
     write: Writer,
-    previous: PreviousLabels | None = None,
+    previous: Callable[[str], PreviousLabels] | None = None,
     ahead: int = 1,
 ) -> Iterator[Finished[StoredCase]]:
     """Segment preprocessed cases on their files' own grids.
@@ -54,12 +54,12 @@ def predict_cases(
         What became of each case, in order.
     """
 
-    def prepare(case: StoredCase) -> tuple[StoredCase, torch.Tensor, Labels | None]:
+    def prepare(case: StoredCase) -> tuple[StoredCase, torch.Tensor, PreviousLabels | None]:
         image, _ = case.read()
         earlier = None if previous is None else previous(case.case_id)
         return case, torch.from_numpy(image.astype(np.float32, copy=False)), earlier
 
-    def compute(prepared: tuple[StoredCase, torch.Tensor, Labels | None]) -> MemberLogits:
+    def compute(prepared: tuple[StoredCase, torch.Tensor, PreviousLabels | None]) -> MemberLogits:
         case, image, earlier = prepared
         return runner.logits(networks, configuration, image, case.record, earlier)
 

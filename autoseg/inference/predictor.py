@@ -17,7 +17,7 @@ from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.devices.precision import choose_precision
 from autoseg.devices.select import select_device
-from autoseg.inference.cascade import with_previous_labels
+from autoseg.inference.cascade import PreviousLabels, with_previous_labels
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.forward import Precision, cast_networks
 from autoseg.inference.model_folder import LoadedMember, load_members, read_model
@@ -97,7 +97,7 @@ class Runner:
         configuration: Configuration,
         image: torch.Tensor,
         record: CaseRecord,
-        previous: Labels | None = None,
+        previous: PreviousLabels | None = None,
     ) -> MemberLogits:
         """Run one member over one case.
 
