@@ -43,6 +43,23 @@ def box_bounds(box: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     return (first.start, second.start, third.start), (first.stop, second.stop, third.stop)
 
 
+def common_box(one: Box, other: Box) -> Box | None:
+    """Voxels that both boxes hold, or None where there are none."""
+    first, second, third = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return (first, second, third) if all(side.start < side.stop for side in (first, second, third)) else None
+
+
+def mask_box(mask: npt.NDArray[np.bool_]) -> Box | None:
+    """Smallest box with every voxel of a mask (Z, Y, X), or None where it is empty."""
+    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(planes):
+        return None
+    depth = slice(int(planes[0]), int(planes[-1]) + 1)
+    flat = mask[depth].any(axis=0)
+    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    return (depth, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+
+
 def pad_to(
     array: npt.NDArray[np.generic], size_voxels: Sequence[int], *, value: float = 0
 ) -> tuple[npt.NDArray[np.generic], tuple[slice, ...]]:

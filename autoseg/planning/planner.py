@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +11,18 @@ from autoseg.core.registry import nearest
 from autoseg.devices.budget import DeviceBudget
 from autoseg.planning import channels as channel_rules
 from autoseg.planning.budget import budget_for
-from autoseg.planning.configure import Fitted, Rules, fit_configuration
-from autoseg.planning.frame import Frame, checked_spacing, make_frame, numbers
+from autoseg.planning.configure import Fitted, Rules
+from autoseg.planning.context import Context
+from autoseg.planning.frame import checked_spacing, make_frame, numbers
 from autoseg.planning.mirroring import mirror_axes
+from autoseg.planning.region import NO_FACTS, ORGAN, ROI, OrganFacts, plan_region
 from autoseg.planning.spacing import FloatArray
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import Method, PlanChoices
 from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing
 
-Shape = Sequence[float] | FloatArray
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres", ORGAN, ROI)
 OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features")
 
 LOWRES_BELOW_PATCH_SHARE = 0.25
@@ -35,40 +35,13 @@ LOWRES_MINIMUM_RATIO = 2.0
 """It is dropped unless the full resolution has at least this many times its voxels (nnU-Net v2)."""
 
 
-@dataclass(frozen=True)
-class _Context:
-    rules: Rules
-    frame: Frame
-    preprocessing: Preprocessing
-    """Of the full resolution."""
-
-    def fit(self, name: str, spacing_mm: FloatArray, median_shape_voxels: Shape, dataset_voxels: float) -> Fitted:
-        return fit_configuration(
-            name,
-            tuple(float(value) for value in spacing_mm),
-            tuple(float(value) for value in median_shape_voxels),
-            dataset_voxels=dataset_voxels,
-            rules=self.rules,
-        )
-
-    def configuration(
-        self, name: str, fitted: Fitted, preprocessing: Preprocessing, *, median: Shape, batch_dice: bool
-    ) -> Configuration:
-        first, second, third = (round(float(size)) for size in median)
-        return Configuration(
-            name=name,
-            preprocessing=preprocessing,
-            patch_size_voxels=fitted.patch_size_voxels,
-            batch_size=fitted.batch_size,
-            median_shape_voxels=(first, second, third),
-            topology=fitted.topology,
-            network=fitted.network,
-            batch_dice=batch_dice,
-        )
-
-
 def make_plan(
-    dataset: Dataset, fingerprint: Fingerprint, method: Method, *, device: DeviceBudget | None = None
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    method: Method,
+    *,
+    device: DeviceBudget | None = None,
+    organ: OrganFacts = NO_FACTS,
 ) -> Plan:
     """Plan every configuration that the data allow.
 
@@ -77,6 +50,7 @@ def make_plan(
         fingerprint: Grids and intensities of the cases.
         method: Its `[plan]` section.
         device: What `budget = "device"` fits; None plans for the method's reference.
+        organ: What `[plan.region]` needs beyond the fingerprint.
 
     Source of the rules: nnU-Net v2 (Isensee et al., Nature Methods 2021; Isensee et al., MICCAI 2024).
 
@@ -100,12 +74,15 @@ def make_plan(
         intensities=fingerprint.intensities,
     )
     budget = budget_for(choices, device)
-    context = _Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
+    context = Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
     axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
-    configurations, decisions = _plan_2d(context)
-    if not frame.is_planar:
-        in_3d, reasons = _plan_3d(context)
-        configurations, decisions = configurations + in_3d, decisions + reasons
+    if choices.region is not None:
+        configurations, decisions = plan_region(context, dataset, fingerprint, organ)
+    else:
+        configurations, decisions = _plan_2d(context)
+        if not frame.is_planar:
+            in_3d, reasons = _plan_3d(context)
+            configurations, decisions = configurations + in_3d, decisions + reasons
     by_method = bool(choices.normalization)
     explained = channel_rules.explain(channels, components, masks, relative_size, by_method=by_method)
     return Plan(
@@ -122,7 +99,7 @@ def make_plan(
     )
 
 
-def _plan_2d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
+def _plan_2d(context: Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
     frame = context.frame
     spacing = frame.spacing_mm[1:]
     fitted = context.fit("2d", spacing, frame.median_shape_voxels[1:], frame.dataset_voxels)
@@ -137,7 +114,7 @@ def _plan_2d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decisi
     return (configuration,), (decision, *fitted.decisions)
 
 
-def _plan_3d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
+def _plan_3d(context: Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
     frame = context.frame
     median = frame.median_shape_voxels
     fullres = context.fit("3d_fullres", frame.spacing_mm, median, frame.dataset_voxels)
@@ -157,7 +134,7 @@ def _plan_3d(context: _Context) -> tuple[tuple[Configuration, ...], tuple[Decisi
     return (full, lowres, cascade), decisions
 
 
-def _plan_lowres(context: _Context, fullres: Fitted) -> tuple[Configuration | None, tuple[Decision, ...]]:
+def _plan_lowres(context: Context, fullres: Fitted) -> tuple[Configuration | None, tuple[Decision, ...]]:
     frame = context.frame
     full = frame.median_shape_voxels
     share = _share(fullres, float(np.prod(full)))
@@ -167,7 +144,7 @@ def _plan_lowres(context: _Context, fullres: Fitted) -> tuple[Configuration | No
     ratio = float(np.prod(full)) / found.voxels
     if ratio < LOWRES_MINIMUM_RATIO:
         return None, (_no_lowres(f"3d_fullres would have only {ratio:.2f} times its voxels"),)
-    preprocessing = context.preprocessing.model_copy(update={"spacing_mm": _vector(found.spacing_mm)})
+    preprocessing = context.at_spacing(found.spacing_mm)
     decision = Decision(
         topic="3d_lowres spacing",
         value=f"{numbers(found.spacing_mm)} mm",
@@ -188,7 +165,7 @@ class _Lowres:
     reason: str
 
 
-def _search_lowres(context: _Context, fullres: Fitted) -> _Lowres | None:
+def _search_lowres(context: Context, fullres: Fitted) -> _Lowres | None:
     """Grow the spacing, the fine axes first where they differ by more than 2, until the patch holds a quarter."""
     spacing, found = context.frame.spacing_mm, None
     voxels, fitted = float(np.prod(context.frame.median_shape_voxels)), fullres
@@ -200,14 +177,14 @@ def _search_lowres(context: _Context, fullres: Fitted) -> _Lowres | None:
     return found
 
 
-def _lowres_by_override(context: _Context) -> _Lowres:
+def _lowres_by_override(context: Context) -> _Lowres:
     """The method's spacing; given before the transpose."""
     values = context.rules.choices.overrides["3d_lowres"]["spacing_mm"]
     spacing = np.asarray(checked_spacing("3d_lowres", values))[list(context.frame.transpose)]
     return _lowres_at(context, spacing, "set by the method")
 
 
-def _lowres_at(context: _Context, spacing_mm: FloatArray, reason: str) -> _Lowres:
+def _lowres_at(context: Context, spacing_mm: FloatArray, reason: str) -> _Lowres:
     frame = context.frame
     shape = frame.spacing_mm / spacing_mm * frame.median_shape_voxels
     voxels, rounded = float(np.prod(shape)), tuple(round(float(size)) for size in shape)
@@ -219,7 +196,7 @@ def _share(fitted: Fitted, voxels: float) -> float:
     return float(np.prod(fitted.patch_size_voxels, dtype=np.float64)) / voxels
 
 
-def _has_spacing(context: _Context, name: str) -> bool:
+def _has_spacing(context: Context, name: str) -> bool:
     return "spacing_mm" in context.rules.choices.overrides.get(name, {})
 
 

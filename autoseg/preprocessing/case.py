@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autoseg.core.geometry import Geometry, Shape3, Vector3
 from autoseg.core.labels import LabelSpace
-from autoseg.imageops.crop import Box, box_bounds, nonzero_box
+from autoseg.imageops.crop import Box, box_bounds, common_box, nonzero_box
 from autoseg.imageops.orient import Axes, Flips, canonical_orientation, orient
 from autoseg.imageops.resample import resample_image, resample_labels, resampled_shape
 from autoseg.intensity import normalizers
@@ -36,6 +36,7 @@ def preprocess_case(
     space: LabelSpace,
     *,
     case_id: str = "",
+    region: Box | None = None,
 ) -> PreparedCase:
     """Bring a raw case onto the plan's grid; the arguments are left as they are.
 
@@ -46,17 +47,24 @@ def preprocess_case(
         preprocessing: The plan's section.
         space: What the labels mean.
         case_id: Goes into the record.
+        region: Keep only this box, in voxels of the oriented and transposed case (`Frame`). Intensities are
+            normalised as in the whole case; the box alone is resampled. One without image voxels is ignored.
 
     Returns:
         Image (C, z, y, x) float32; labels (z, y, x) with -1 outside of the body, or None; the record; and voxel
         coordinates per class or region, empty without labels.
     """
-    frame = _Frame.of(geometry, preprocessing)
+    frame = Frame.of(geometry, preprocessing)
     framed = frame.apply(image)
     box = nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
     cropped = np.array(framed[(slice(None), *box)], np.float32, order="C")
     own = None if labels is None else _signed(frame.apply(labels)[box])
     _normalize(cropped, _body(cropped, own, preprocessing), preprocessing)
+    inner = None if region is None else common_box(box, region)
+    if inner is not None:
+        within = _relative(inner, box)
+        cropped = np.ascontiguousarray(cropped[(slice(None), *within)])
+        own, box = None if own is None else np.ascontiguousarray(own[within]), inner
     target = target_spacing(frame.spacing_mm, preprocessing)
     shape = resampled_shape(_grid(cropped), frame.spacing_mm, target)
     rule = preprocessing.resampling
@@ -85,7 +93,7 @@ def preprocess_case(
 
 def for_case(preprocessing: Preprocessing, geometry: Geometry) -> Preprocessing:
     """The section with the case's own spacing filled in: equal for two sections that make the same of this case."""
-    target = target_spacing(_Frame.of(geometry, preprocessing).spacing_mm, preprocessing)
+    target = target_spacing(Frame.of(geometry, preprocessing).spacing_mm, preprocessing)
     return preprocessing.model_copy(update={"spacing_mm": target, "native_axes": ()})
 
 
@@ -112,8 +120,15 @@ def target_spacing(spacing_mm: Vector3, preprocessing: Preprocessing) -> Vector3
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """From the file's axes to the plan's."""
+class Frame:
+    """From the file's axes to the plan's, before any crop: what `crop_start_voxels` of a record count in.
+
+    Attributes:
+        axes: Axis order of the re-orientation.
+        flips: Axes after it that are reversed.
+        order: Axis order of the plan.
+        spacing_mm: Voxel spacing in the plan's axes.
+    """
 
     axes: Axes
     flips: Flips
@@ -121,7 +136,8 @@ class _Frame:
     spacing_mm: Vector3
 
     @classmethod
-    def of(cls, geometry: Geometry, preprocessing: Preprocessing) -> _Frame:
+    def of(cls, geometry: Geometry, preprocessing: Preprocessing) -> Frame:
+        """Frame of an image."""
         canonical = preprocessing.orientation == "canonical"
         axes, flips = canonical_orientation(geometry) if canonical else (_AS_STORED, _NO_FLIPS)
         order = preprocessing.transpose
@@ -131,6 +147,32 @@ class _Frame:
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """View of (..., Z, Y, X) in the plan's frame."""
         return orient(orient(array, self.axes, self.flips), self.order, _NO_FLIPS)
+
+    def image_box(self, image: Image, preprocessing: Preprocessing) -> Box:
+        """What the plan keeps of (C, Z, Y, X) in the file's axes, as a box in the plan's."""
+        framed = self.apply(image)
+        return nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
+
+    def from_file(self, box: Box, shape: Shape3) -> Box:
+        """A box in the file's axes, in the plan's.
+
+        Args:
+            box: Of voxels.
+            shape: Of the whole array in the file's axes.
+        """
+        first, second, third = (self._side(box[self.axes[at]], shape[self.axes[at]], at) for at in self.order)
+        return (first, second, third)
+
+    def to_file(self, box: Box, shape: Shape3) -> Box:
+        """Inverse of `from_file`; `shape` is in the file's axes here too."""
+        sides: list[slice] = [slice(0, 0)] * 3
+        for position, at in enumerate(self.order):
+            axis = self.axes[at]
+            sides[axis] = self._side(box[position], shape[axis], at)
+        return (sides[0], sides[1], sides[2])
+
+    def _side(self, side: slice, size: int, at: int) -> slice:
+        return slice(size - side.stop, size - side.start) if self.flips[at] else side
 
 
 def _body(image: Image, own: Labels | None, preprocessing: Preprocessing) -> npt.NDArray[np.bool_] | None:
@@ -158,6 +200,14 @@ def _signed(labels: npt.NDArray[np.integer[Any]]) -> Labels:
     highest = int(labels.max())
     kinds = (np.int8, np.int16, np.int32, np.int64)
     return np.array(labels, next(kind for kind in kinds if highest <= np.iinfo(kind).max), order="C")
+
+
+def _relative(inner: Box, outer: Box) -> Box:
+    """A box in coordinates of the box around it."""
+    first, second, third = (
+        slice(small.start - large.start, small.stop - large.start) for small, large in zip(inner, outer, strict=True)
+    )
+    return (first, second, third)
 
 
 def _grid(image: npt.NDArray[Any]) -> Shape3:

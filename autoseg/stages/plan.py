@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import SpecError
+from autoseg.core.labels import LabelSpace
 from autoseg.core.registry import nearest
+from autoseg.core.workers import default_workers
 from autoseg.core.workspace import Workspace
 from autoseg.devices.budget import DeviceBudget, measure_device
+from autoseg.io.raw import RawDataset
 from autoseg.planning.compare import changes
 from autoseg.planning.methods import load_method
 from autoseg.planning.planner import make_plan
-from autoseg.planning.splits import leaks, make_splits, read_splits
+from autoseg.planning.region import NO_FACTS, OrganFacts, find_organ
+from autoseg.planning.splits import FOLDS, chosen_folds, leaks, make_splits, read_splits
+from autoseg.preprocessing.extent import organ_extents_mm
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.document import read_values
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import Method
+from autoseg.specs.model import MODEL_FILE, Model
 from autoseg.specs.plan import Plan
 from autoseg.specs.splits import Splits
 
@@ -39,6 +45,7 @@ class Options:
         overrides: `section.key=value` settings.
         device: That the plan is made for: `auto`, `cpu`, `cuda` or `cuda:1`.
         replan: Replace a plan that differs.
+        num_folds: Of the cross-validation; None keeps what is there, or takes 5.
     """
 
     dataset: str
@@ -47,6 +54,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     device: str = "auto"
     replan: bool = False
+    num_folds: int | None = None
 
 
 def run(options: Options, workspace: Workspace) -> Plan:
@@ -66,14 +74,38 @@ def run(options: Options, workspace: Workspace) -> Plan:
         raise SpecError(f"{options.dataset} has no fingerprint", f"run autoseg fingerprint -d {options.dataset} first")
     fingerprint = Fingerprint.load(path)
     device: DeviceBudget | None = measure_device(options.device) if method.plan.budget == "device" else None
-    plan = make_plan(dataset, fingerprint, method, device=device)
+    organ = _organ_facts(method, dataset, fingerprint, workspace.raw_dataset(options.dataset))
+    plan = make_plan(dataset, fingerprint, method, device=device, organ=organ)
     kept, is_new = _kept(workspace.plan(options.dataset, method.name), plan, method, replan=options.replan)
     _require(kept, options.configurations)
-    splits = _splits(options.dataset, workspace, dataset, fingerprint)
+    path = workspace.splits(options.dataset, method.name)
+    splits = _splits(options, workspace, dataset, fingerprint, path)
     if is_new:
         kept.save(workspace.plan(options.dataset, method.name))
-    _write_splits(workspace.splits(options.dataset, method.name), splits, replan=options.replan)
+    _write_splits(path, splits, replan=options.replan)
     return kept
+
+
+def _organ_facts(method: Method, dataset: Dataset, fingerprint: Fingerprint, raw: Path) -> OrganFacts:
+    """Labels of the model that is to find the organ, and the organ's size in the references.
+
+    Raises:
+        SpecError: The model or a label does not exist.
+    """
+    choices = method.plan.region
+    if choices is None:
+        return NO_FACTS
+    model = None
+    if choices.model is not None:
+        found = Model.load(Path(choices.model) / MODEL_FILE)
+        model = LabelSpace.parse(found.labels, found.regions_class_order)
+    organ = find_organ(choices.labels, dataset.label_space(), fingerprint)
+    usable = {case.case_id for case in fingerprint.cases}
+    cases = RawDataset.scan(raw)[0].training
+    masks = [case.label for case in cases if case.label is not None and case.case_id in usable]
+    orientation = method.plan.orientation
+    extents = organ_extents_mm(masks, organ.values, orientation=orientation, workers=default_workers())
+    return OrganFacts(extents, model)
 
 
 def _require(plan: Plan, wanted: Sequence[str] | None) -> None:
@@ -109,12 +141,13 @@ def _kept(path: Path, plan: Plan, method: Method, *, replan: bool) -> tuple[Plan
     )
 
 
-def _splits(name: str, workspace: Workspace, dataset: Dataset, fingerprint: Fingerprint) -> Splits:
+def _splits(options: Options, workspace: Workspace, dataset: Dataset, fingerprint: Fingerprint, path: Path) -> Splits:
     """The user's folds if there are any, else our own.
 
     Raises:
-        SpecError: The raw and the prepared folder hold folds that differ.
+        SpecError: The raw and the prepared folder hold folds that differ, or another number than is wanted.
     """
+    name, wanted = options.dataset, options.num_folds
     case_ids = [case.case_id for case in fingerprint.cases]
     given = [
         path
@@ -122,14 +155,20 @@ def _splits(name: str, workspace: Workspace, dataset: Dataset, fingerprint: Fing
         if path.is_file()
     ]
     if not given:
-        splits = make_splits(case_ids, dataset.provenance)
-        if len(splits.folds) < 5:
+        if wanted is None and path.is_file() and not options.replan:
+            wanted = chosen_folds(Splits.load(path))
+        splits = make_splits(case_ids, dataset.provenance, folds=FOLDS if wanted is None else wanted)
+        if len(splits.folds) < (wanted or FOLDS):
             logger.warning("%s: only %d fold(s): %s", name, len(splits.folds), splits.origin)
         return splits
     left_out = fingerprint.quarantined
     parsed = [read_splits(read_values(path), PEER_SPLITS, case_ids, left_out=left_out) for path in given]
     if len(parsed) == 2 and parsed[0].folds[: len(parsed[1].folds)] != parsed[1].folds:
         raise SpecError(f"{given[0]} and {given[1]} differ", "remove the one that is wrong")
+    if wanted not in (None, len(parsed[0].folds)):
+        raise SpecError(
+            f"{given[0]} has {len(parsed[0].folds)} folds, not {wanted}", "change it, or leave --num-folds out"
+        )
     for line in leaks(parsed[0], dataset.provenance):
         logger.warning("%s: %s", given[0], line)
     return parsed[0]
