@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import BACKGROUND, IGNORE, LabelSpace
@@ -25,11 +25,13 @@ class Labelling:
         dataset: Its folder name, for messages.
         space: Its labels.
         names: Its label -> common name; `background` where the label is given up.
+        elsewhere: Common names that it does not label, whose voxels are all in voxels to be ignored.
     """
 
     dataset: str
     space: LabelSpace
     names: Mapping[str, str]
+    elsewhere: frozenset[str] = _NOTHING
 
     def meaning(self) -> dict[int, Names]:
         """Value -> the common names that a voxel of this value belongs to."""
@@ -48,11 +50,26 @@ class Joined:
         labels: As in `dataset.json`.
         class_order: Label to write for each region; None for classes.
         values: Per data set, its value -> the joined one.
+        found: Per data set, how it labels.
     """
 
     labels: dict[str, int | tuple[int, ...]]
     class_order: tuple[int, ...] | None
     values: tuple[dict[int, int], ...]
+    found: tuple[Labelling, ...]
+
+    def annotated(self, index: int, own: Sequence[str] | None) -> tuple[str, ...] | None:
+        """Joined labels that a case annotates; None is all of them.
+
+        Args:
+            index: Of its data set.
+            own: Labels of its data set that it annotates; None is all of them.
+        """
+        names = self.found[index].names
+        names_of = [name for name in self.labels if name not in (BACKGROUND, IGNORE)]
+        lacking = {names[name] for name in names if own is not None and name not in own}
+        there = {*names.values(), *self.found[index].elsewhere} - lacking
+        return None if there.issuperset(names_of) else tuple(name for name in names_of if name in there)
 
 
 def common_names(
@@ -121,12 +138,11 @@ def join_labels(found: Sequence[Labelling], names: Sequence[str], *, hidden: Map
     Args:
         found: What the data sets label.
         names: Common names in order.
-        hidden: Common name -> labels (or `background`) whose voxels may belong to it where it is not annotated; there
-            they become `ignore`.
+        hidden: Common name -> labels (or `background`) whose voxels may belong to it where it is not annotated. Such
+            labels become `ignore`; background stays, and the cases are marked as not annotating the name.
 
     Raises:
-        DatasetError: Regions meet classes, or a data set lacks a label and nobody says where its voxels may be, or they
-            may be in the background of all.
+        DatasetError: Regions meet classes, or a data set of classes lacks a label and nobody says where its voxels are.
     """
     kinds = {each.space.is_regions: each.dataset for each in found}
     if len(kinds) > 1:
@@ -143,33 +159,39 @@ def join_labels(found: Sequence[Labelling], names: Sequence[str], *, hidden: Map
     numbers = _numbers(meanings, names)
     last = max(numbers.values())
     values = tuple(
-        _table(each, meaning, unsure, numbers) for each, meaning, unsure in zip(found, meanings, unknown, strict=True)
+        _table(each, meaning, unsure, numbers)
+        for each, meaning, (unsure, _) in zip(found, meanings, unknown, strict=True)
     )
-    if all(table[0] > last for table in values):
-        raise DatasetError(
-            "no data set keeps its background: nothing would teach what it looks like",
-            "join one that has all labels, or name narrower places in hidden",
-        )
     labels = {BACKGROUND: 0, **_groups(numbers, names)}
     if any(last + 1 in table.values() for table in values):
         labels[IGNORE] = last + 1
-    return Joined(labels, _class_order(numbers, labels) if True in kinds else None, values)
+    marked = tuple(replace(each, elsewhere=inside) for each, (_, inside) in zip(found, unknown, strict=True))
+    return Joined(labels, _class_order(numbers, labels) if True in kinds else None, values, marked)
 
 
-def _unknown(each: Labelling, names: Sequence[str], places: Mapping[str, set[str]]) -> set[str]:
-    """Labels (or background) of a data set whose voxels may belong to one that it does not annotate."""
+def _unknown(each: Labelling, names: Sequence[str], places: Mapping[str, set[str]]) -> tuple[set[str], Names]:
+    """What a data set that lacks names leaves open.
+
+    Returns:
+        Its labels whose voxels may belong to a name that it lacks; and the names whose voxels are all among these.
+    """
     unsure: set[str] = set()
+    inside: set[str] = set()
     for name in names:
         if name in each.names.values():
             continue
-        if each.space.is_regions or name not in places:
+        if name not in places and not each.space.is_regions:
             known = ",".join(other for other in names if other in each.names.values())
-            cure = f"join without it (--labels {known})"
-            if not each.space.is_regions:
-                cure += f", or say where its voxels may be, e.g. --hidden {name}:{BACKGROUND}"
+            cure = f"say where its voxels are, e.g. --hidden {name}:{BACKGROUND}, or join without it (--labels {known})"
             raise DatasetError(f"{each.dataset} does not label {name}", cure)
-        unsure |= places[name]
-    return unsure
+        # Regions may overlap: one that is not annotated says nothing of the others.
+        where = places.get(name, {BACKGROUND})
+        unsure |= where - {BACKGROUND}
+        if where <= set(each.names.values()) - {BACKGROUND}:
+            inside.add(name)
+        else:
+            logger.info("%s: cases are marked as not annotating %s", each.dataset, name)
+    return unsure, frozenset(inside)
 
 
 def _numbers(meanings: Sequence[Mapping[int, Names]], names: Sequence[str]) -> dict[Names, int]:

@@ -40,7 +40,8 @@ class MergeOptions(BaseModel):
     """OLD:NEW,...: names that synonyms do not bring together, or wrongly do (NAME/OLD is that of one data set); NEW may
     be `background`."""
     hidden: dict[str, tuple[str, ...]] = {}
-    """LABEL:PLACE+PLACE,...: where voxels of a label may be that a data set does not annotate; they become `ignore`."""
+    """LABEL:PLACE+PLACE,...: where voxels of a label may be that a data set does not annotate. `background`: its cases
+    are marked as not annotating it; another label: that one's voxels become `ignore`."""
     channels: tuple[str, ...] = ()
     """Channels to keep by name, where the data sets do not have the same ones."""
 
@@ -96,19 +97,23 @@ class Merge(Converter):
         opened = self._opened(source)
         joined = self._labels(opened)
         places = self._channel_places(opened)
-        kept = list(_without_copies(_candidates(opened), opened))
-        times = Counter(candidate.case.case_id for candidate in kept)
+        kept = [
+            (candidate, annotated)
+            for candidate in _without_copies(_candidates(opened), opened)
+            if (annotated := joined.annotated(candidate.index, candidate.case.annotated)) != ()
+        ]
+        times = Counter(candidate.case.case_id for candidate, _ in kept)
         return tuple(
             SourceCase(
                 case_id=_name(candidate, opened, clashes=times[candidate.case.case_id] > 1),
                 images=_images(candidate.case, opened[candidate.index], places[candidate.index]),
                 label=candidate.case.label,
                 split=candidate.split,
-                provenance=candidate.provenance,
+                provenance=candidate.provenance.model_copy(update={"annotated": annotated}),
                 has_label=candidate.case.label is not None,
                 details={"values": json.dumps(list(joined.values[candidate.index].items()))},
             )
-            for candidate in kept
+            for candidate, annotated in kept
         )
 
     def dataset(self, source: Path) -> Dataset:

@@ -15,7 +15,7 @@ from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.datasets._anatomy import anatomy_warnings
 from autoseg.io.images import Image, count_non_finite, read_image, read_label
-from autoseg.io.raw import RawCase, unknown_labels
+from autoseg.io.raw import RawCase, unannotated_labels, unknown_labels
 
 Array = npt.NDArray[Any]
 _TOLERANCE = 1e-3
@@ -163,6 +163,8 @@ def _label_findings(
     if unknown:
         problem = f"label {name} holds {', '.join(map(str, unknown[:5]))}, which dataset.json does not declare"
         yield Finding("fail", case.case_id, problem, "declare the label or mend the file")
+    for problem, cure in unannotated_labels(labels, space, case):
+        yield Finding("fail", case.case_id, problem, cure)
     if not np.isin(labels, space.foreground_values).any():
         yield Finding("warn", case.case_id, f"label {name} has no foreground", "check that it is the right file")
         return

@@ -87,7 +87,7 @@ def convert_one(job: Job, converter: Converter, spec: Dataset) -> tuple[Finding,
     except DatasetError as error:
         _remove(job)  # the image may be there already though the label is broken
         raise DatasetError(error.problem, error.cure, case_id=job.case.case_id) from error
-    written = RawCase(job.case.case_id, job.target.images, job.target.label)
+    written = RawCase(job.case.case_id, job.target.images, job.target.label, job.case.provenance.annotated)
     findings = check_case(written, spec.channels(), spec.label_space()).findings
     for finding in findings:
         if finding.severity == "fail":

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.registry import nearest
-from autoseg.io.images import READABLE_ENDINGS, image_ending
-from autoseg.specs.dataset import CaseFiles, Provenance
+from autoseg.io.images import READABLE_ENDINGS, image_ending, is_picture, without_previews
+from autoseg.specs.dataset import CaseFiles, Dataset
 
 Channels = int | Sequence[str]
 _CHANNEL_FILE = re.compile(r"(.+)_(\d{4})")
@@ -35,27 +35,21 @@ class RawCase:
     annotated: tuple[str, ...] | None = None
 
 
-def with_annotated(
-    cases: tuple[RawCase, ...],
-    provenance: Mapping[str, Provenance],
-    names: Sequence[str],
-    problems: list[DatasetError],
-) -> tuple[RawCase, ...]:
+def with_annotated(cases: tuple[RawCase, ...], spec: Dataset, problems: list[DatasetError]) -> tuple[RawCase, ...]:
     """Cases with the labels that they annotate; what `dataset.json` says wrongly of a case goes to `problems`."""
-    if all(origin.annotated is None for origin in provenance.values()):
+    if all(origin.annotated is None for origin in spec.provenance.values()):
         return cases
-    marked = []
+    names, marked = spec.label_space().names, []
     for case in cases:
-        said = getattr(provenance.get(case.case_id), "annotated", None)
-        if said is not None:
-            wrong = [name for name in said if name not in names]
-            if wrong or not said:
-                problem = f"dataset.json: {case.case_id} annotates {f'{wrong[0]!r}' if wrong else 'no label'}"
-                cure = nearest(wrong[0], names) if wrong else "name its labels, or remove the case"
-                problems.append(DatasetError(problem, cure, case_id=case.case_id))
-                said = None
-        chosen = None if said is None or set(said) == set(names) else tuple(name for name in names if name in said)
-        marked.append(replace(case, annotated=chosen))
+        said = spec.annotated(case.case_id)
+        wrong = [name for name in said or () if name not in names]
+        if wrong or said == ():
+            problem = f"dataset.json: {case.case_id} annotates {repr(wrong[0]) if wrong else 'no label'}"
+            cure = nearest(wrong[0], names) if wrong else "name its labels, or remove the case"
+            problems.append(DatasetError(problem, cure, case_id=case.case_id))
+        elif said is not None and set(said) != set(names):
+            case = replace(case, annotated=tuple(name for name in names if name in said))
+        marked.append(case)
     return tuple(marked)
 
 
@@ -96,10 +90,8 @@ def _channel_name(channels: Channels, index: int) -> str:
 
 def image_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """(name without ending, path) of the images of a folder, sorted; hidden files are archive junk."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        ending = image_ending(path)
-        if ending is not None and not path.name.startswith("."):
-            yield path.name[: -len(ending)], path
+    for path in without_previews(sorted(folder.iterdir()) if folder.is_dir() else ()):
+        yield path.name[: -len(image_ending(path) or "")], path
 
 
 def images_in(folder: Path, channels: Channels, problems: list[DatasetError]) -> tuple[RawCase, ...]:
@@ -143,8 +135,8 @@ def _named_roles(files: Sequence[tuple[str, Path]], count: int) -> Iterator[tupl
 def _incomplete(
     case_id: str, files: Mapping[int | None, Path], channels: Channels, folder: Path
 ) -> DatasetError | None:
-    if None in files:
-        return None
+    if None in files or (set(files) == {0} and is_picture(files[0])):
+        return None  # one file holds all channels; a picture's number says no more than that it is the first
     count = count_channels(channels)
     for index in range(count):
         if index not in files:

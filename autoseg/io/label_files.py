@@ -16,11 +16,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LabelPair:
-    """Prediction and reference of one case."""
+    """Prediction and reference of one case, and the labels that the reference annotates (None: all)."""
 
     case_id: str
     prediction: Path
     reference: Path
+    annotated: tuple[str, ...] | None = None
 
 
 def pair_label_files(

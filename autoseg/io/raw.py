@@ -117,7 +117,7 @@ class RawDataset:
         has_test = test_folder.is_dir() and any(image_files(test_folder))
         test = images_in(test_folder, spec.channels(), problems) if has_test else ()
         test = add_labels(test, folder / "labelsTs")
-        marked = [with_annotated(cases, spec.provenance, labels.names, problems) for cases in (training, test)]
+        marked = [with_annotated(cases, spec, problems) for cases in (training, test)]
         return cls(folder, spec, labels, *marked), tuple(problems)
 
 

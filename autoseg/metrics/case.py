@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Regions = Mapping[str, tuple[int, ...]]
+NOT_ANNOTATED = "not annotated"
+"""Reason of scores that a case cannot have."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def evaluate_case(
     spacing_mm: Sequence[float],
     labels: LabelSpace,
     protocol: Protocol | None = None,
+    annotated: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Score]]:
     """Score one label map against its reference: region -> metric -> score.
 
@@ -73,6 +76,7 @@ def evaluate_case(
         spacing_mm: Along (z, y, x).
         labels: What the values mean.
         protocol: Scoring rules; None takes the protocol `autoseg` with its default options.
+        annotated: Labels that the reference annotates, None for all; regions of others have no scores.
 
     Raises:
         GeometryError: The shapes differ.
@@ -82,8 +86,20 @@ def evaluate_case(
         from autoseg.metrics.protocols import load_protocol
 
         protocol = load_protocol("autoseg")
-    pairs = split_regions(prediction, reference, spacing_mm=spacing_mm, labels=labels, regions=protocol.regions(labels))
-    return protocol.score_case(pairs)
+    regions = protocol.regions(labels)
+    pairs = split_regions(prediction, reference, spacing_mm=spacing_mm, labels=labels, regions=regions)
+    scores = protocol.score_case(pairs)
+    if annotated is None:
+        return scores
+    hidden = {name for name, values in regions.items() if not _is_annotated(values, labels, annotated)}
+    unknown = Score(value=None, reason=NOT_ANNOTATED)
+    return {name: dict.fromkeys(each, unknown) if name in hidden else each for name, each in scores.items()}
+
+
+def _is_annotated(values: Sequence[int], labels: LabelSpace, annotated: Sequence[str]) -> bool:
+    """Whether a region is made of annotated labels alone."""
+    groups = [set(own) for name, own in zip(labels.names, labels.values, strict=True) if name in annotated]
+    return set(values) == set[int]().union(*(group for group in groups if group <= set(values)))
 
 
 def split_regions(
@@ -108,7 +124,7 @@ def split_regions(
             "compare label maps (z, y, x) on the same grid",
         )
     values = sorted({0, *labels.foreground_values, *(() if labels.ignore is None else (labels.ignore,))})
-    box = _occupied_box(prediction, reference)
+    box = occupied_box(prediction, reference)
     predicted = _number(prediction[box], values, "prediction", forbidden=labels.ignore)
     referenced = _number(reference[box], values, "reference")
     ignored = None if labels.ignore is None else referenced == values.index(labels.ignore)
@@ -154,7 +170,7 @@ def _pairs(
         )
 
 
-def _occupied_box(*arrays: Labels) -> Box:
+def occupied_box(*arrays: Labels) -> Box:
     """Smallest box with every voxel that is not 0 in some array; the first voxel where there is none."""
     occupied = np.zeros(arrays[0].shape, dtype=np.bool_)
     for array in arrays:

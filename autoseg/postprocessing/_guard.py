@@ -110,7 +110,10 @@ def _score(pair: LabelPair, *, chosen: Steps, labels: LabelSpace, protocol: Prot
     mask, _ = read_label(pair.prediction)
     reference, grid = read_label(pair.reference)
     cleaned = apply_steps(chosen, mask, grid.spacing_mm)
-    regions = evaluate_case(cleaned, reference, spacing_mm=grid.spacing_mm, labels=labels, protocol=protocol)
+    spacing_mm, annotated = grid.spacing_mm, pair.annotated
+    regions = evaluate_case(
+        cleaned, reference, spacing_mm=spacing_mm, labels=labels, protocol=protocol, annotated=annotated
+    )
     return CaseScores(id=pair.case_id, regions=regions)
 
 

@@ -67,7 +67,9 @@ def _measure_case(pair: LabelPair, *, labels: LabelSpace, sequences: Sequence[St
         result = _cleaned(sequence, grid.spacing_mm, cleaned)
         # Steps hand back their input where there is nothing to do, which is most of the time.
         if id(result) not in scores:
-            scores[id(result)] = region_dice(result, reference, labels)
+            dice = region_dice(result, reference, labels)
+            judged = labels.names if pair.annotated is None else pair.annotated
+            scores[id(result)] = {name: value if name in judged else None for name, value in dice.items()}
         rows.append(scores[id(result)])
     return rows
 

@@ -77,6 +77,11 @@ class Dataset(Document):
             raise SpecError(f"channel_names has the keys {sorted(self.channel_names)}", 'number them "0", "1", ...')
         return tuple(self.channel_names[str(index)] for index in range(len(self.channel_names)))
 
+    def annotated(self, case_id: str) -> tuple[str, ...] | None:
+        """Labels that a case annotates; None is all of them."""
+        origin = self.provenance.get(case_id)
+        return None if origin is None else origin.annotated
+
     def label_space(self) -> LabelSpace:
         """The labels' meaning."""
         return LabelSpace.parse(self.labels, self.regions_class_order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +84,8 @@ def run(options: Options, workspace: Workspace) -> Report:
     name = _protocol_name(options, spec)
     protocol = load_protocol(name, _protocol_options(options))
     pairs = pair_label_files(options.predictions, options.references, cases=options.cases)
+    if spec is not None:
+        pairs = tuple(replace(pair, annotated=spec.annotated(pair.case_id)) for pair in pairs)
     workers = default_workers() if options.workers is None else options.workers
     labels = _found_labels(pairs, workers) if spec is None else spec.label_space()
     scored = _for_each(functools.partial(_score, labels=labels, protocol=protocol), pairs, workers)
@@ -165,7 +167,14 @@ def _score(pair: LabelPair, *, labels: LabelSpace, protocol: Protocol) -> Scored
             "predict on the grid of the reference",
         )
     try:
-        regions = evaluate_case(prediction, reference, spacing_mm=expected.spacing_mm, labels=labels, protocol=protocol)
+        regions = evaluate_case(
+            prediction,
+            reference,
+            spacing_mm=expected.spacing_mm,
+            labels=labels,
+            protocol=protocol,
+            annotated=pair.annotated,
+        )
     except DatasetError as error:
         files = f"{pair.prediction} against {pair.reference}"
         raise DatasetError(f"{error.problem} ({files})", error.cure, case_id=pair.case_id) from error

@@ -177,7 +177,7 @@ def _held_out(
             if mask is None or reference is None:
                 what = f"mask in {folder}" if mask is None else "reference in the raw data set"
                 raise DatasetError(f"{case_id} has no {what}", "run autoseg plan_and_train again", case_id=case_id)
-            pairs.append(LabelPair(case_id, mask, reference))
+            pairs.append(LabelPair(case_id, mask, reference, raw.spec.annotated(case_id)))
             folds.append(fold)
     return tuple(folds), tuple(pairs)
 

@@ -141,18 +141,43 @@ def test_what_is_not_annotated_is_ignored(tmp_path: Path) -> None:
     add(tmp_path, "Dataset001_A", LIVER, {"a": None})
     add(tmp_path, "Dataset002_B", {"background": 0, "liver": 1}, {"b": None})
     add(tmp_path, "Dataset003_C", {"background": 0, "spleen": 1, "ignore": 2}, {"c": None})
-    with pytest.raises(DatasetError, match=r"B does not label tumor: join without it \(--labels liver\), or say"):
+    expected = (
+        r"B does not label tumor: say where its voxels are, e\.g\. --hidden tumor:background, or .*--labels liver\)"
+    )
+    with pytest.raises(DatasetError, match=expected):
         merged(tmp_path, datasets="1,2")
-    everywhere = "tumor:liver,spleen:background,liver:background+liver"
-    with pytest.raises(DatasetError, match="no data set keeps its background: nothing would teach"):
-        merged(tmp_path, datasets="1,2,3", hidden=everywhere)
-    dataset = merged(tmp_path, datasets="1,2,3", hidden="tumor:liver,spleen:liver,liver:background+liver")
+    dataset = merged(tmp_path, datasets="1,2,3", hidden="tumor:liver,spleen:background,liver:background")
     assert dataset.spec.labels == {"background": 0, "liver": 1, "tumor": 2, "spleen": 3, "ignore": 4}
     stored = {case.case_id: read_label(case.label)[0].ravel()[:3].tolist() for case in dataset.training if case.label}
-    assert stored == {"a": [0, 4, 2], "b": [0, 4, 0], "c": [4, 3, 4]}
+    # Tumours of b are in its liver, which is ignored; those of c may be anywhere, as its liver is not outlined.
+    assert stored == {"a": [0, 1, 2], "b": [0, 4, 0], "c": [0, 3, 4]}
+    annotated = {case.case_id: case.annotated for case in dataset.training}
+    assert annotated == {"a": ("liver", "tumor"), "b": ("liver", "tumor"), "c": ("spleen",)}
     for case in dataset.training:
         assert case.label is not None
         check_labels(read_label(case.label)[0], dataset.labels, case)
+
+
+def test_marks_of_the_joined_data_sets_are_kept(tmp_path: Path) -> None:
+    add(tmp_path, "Dataset001_A", LIVER, {"a": None})
+    add(tmp_path, "Dataset002_B", {"background": 0, "liver": 1}, {"b": None})
+    merged(tmp_path, datasets="1,2", hidden="tumor:background")
+    add(tmp_path, "Dataset003_C", {"background": 0, "spleen": 1}, {"c": None})
+    options = convert.Options(
+        "merge", tmp_path, id=8, dataset_name="All", workers=1,
+        options=(("datasets", "99,3"), ("hidden", "spleen:background,liver:background,tumor:background")),
+    )  # fmt: skip
+    dataset = RawDataset.open(convert.run(options, Workspace(tmp_path)))
+    annotated = {case.case_id: case.annotated for case in dataset.training}
+    assert annotated == {"a": ("liver", "tumor"), "b": ("liver",), "c": ("spleen",)}
+
+
+def test_cases_without_a_kept_label_are_left_out(tmp_path: Path) -> None:
+    add(tmp_path, "Dataset001_A", LIVER, {"a": None})
+    add(tmp_path, "Dataset002_B", {"background": 0, "spleen": 1}, {"b": None})
+    hidden = "liver:background,tumor:background"
+    dataset = merged(tmp_path, datasets="1,2", labels="liver,tumor", hidden=hidden)
+    assert [case.case_id for case in dataset.training] == ["a"]
 
 
 def space(edition: str) -> LabelSpace:
@@ -185,9 +210,10 @@ def test_regions_beside_the_others_keep_a_value_of_their_own() -> None:
 def test_regions_that_one_lacks(tmp_path: Path) -> None:
     spaces = {"old": space("2017"), "new": space("2024")}
     found, names = common_names(spaces, renamed={}, wanted=())
-    expected = r"old does not label resection_cavity: join without it \(--labels whole_tumor,tumor_core,enh.*\)$"
-    with pytest.raises(DatasetError, match=expected):
-        join_labels(found, names, hidden={"resection_cavity": ("background",)})
+    joined = join_labels(found, names, hidden={})
+    assert joined.annotated(0, None) == ("whole_tumor", "tumor_core", "enhancing_tumor")
+    assert joined.annotated(1, None) is None
+    assert joined.annotated(1, ("whole_tumor", "resection_cavity")) == ("whole_tumor", "resection_cavity")
     found, names = common_names(spaces, renamed={}, wanted=("whole_tumor", "tumor_core", "enhancing_tumor"))
     assert join_labels(found, names, hidden={}).values[1][4] == 0
     found, names = common_names({"a": space("2017"), "b": LabelSpace.parse(LIVER)}, renamed={}, wanted=())

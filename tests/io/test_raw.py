@@ -245,3 +245,34 @@ def test_undeclared_labels(dtype: type) -> None:
 def test_ignore_label_is_declared() -> None:
     space = LabelSpace.parse({"background": 0, "liver": 1, "ignore": 2})
     assert unknown_labels(np.array([[[0, 1, 2, 3]]], np.uint8), space) == (3,)
+
+
+def test_cases_that_annotate_some_labels(tmp_path: Path) -> None:
+    said = {"a": {"annotated": ["core"]}, "b": {"annotated": ["core", "whole"]}}
+    opened = RawDataset.open(dataset(tmp_path, provenance=said))
+    assert [case.annotated for case in opened.training] == [("core",), None]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cor"], r"dataset\.json: a annotates 'cor': did you mean 'core'"),
+        ([], r"a annotates no label: name its labels"),
+    ],
+)
+def test_annotations_that_cannot_be(tmp_path: Path, names: list[str], message: str) -> None:
+    folder = dataset(tmp_path, provenance={"a": {"annotated": names}})
+    with pytest.raises(DatasetError, match=message):
+        RawDataset.open(folder)
+    usable, bad = RawDataset.open_usable(folder)
+    assert [case.case_id for case in usable.training] == ["b"]
+    assert "a" in bad
+
+
+def test_labels_that_a_case_is_said_not_to_annotate() -> None:
+    case = RawCase("a", (Path("a.nii"),), Path("l.nii"), ("liver",))
+    check_labels(np.array([[[0, 1]]]), LABELS, case)
+    with pytest.raises(
+        DatasetError, match=r"l\.nii holds the label 2 \(tumour\), which it is said not to annotate: name"
+    ):
+        check_labels(np.array([[[0, 1, 2]]]), LABELS, case)

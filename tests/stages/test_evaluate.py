@@ -17,7 +17,7 @@ from autoseg.core.errors import DatasetError, RegistryError, SpecError
 from autoseg.core.geometry import Geometry
 from autoseg.core.workspace import Workspace
 from autoseg.io.images import write_label
-from autoseg.specs.dataset import Dataset
+from autoseg.specs.dataset import Dataset, Provenance
 from autoseg.specs.report import Report
 from autoseg.stages import evaluate
 from autoseg.stages.evaluate import Options, run
@@ -229,3 +229,21 @@ def test_hippocampus_references_against_themselves_and_moved(test_data: Path, tm
     assert 0.5 < (moved.summary["mean"]["dice"].mean or 0) < 0.95
     assert moved.summary["mean"]["hd95_mm"].mean == pytest.approx(1.0, abs=1e-4)
     assert json.loads(moved.to_json())["summary"]["mean"]["nsd"]["mean"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("protocol", ["autoseg", "lits", "msd"])
+def test_what_a_case_does_not_annotate_has_no_score(folders: Options, workspace: Workspace, protocol: str) -> None:
+    path = declare(folders.references.parent / "dataset.json", {"background": 0, "liver": 1, "tumor": 2})
+    everything = run(replace(folders, labels=path, protocol=protocol), workspace)
+    origins = {"b": Provenance(annotated=("liver",)), "c": Provenance(annotated=("tumor",))}
+    Dataset.load(path).model_copy(update={"provenance": origins}).save(path)
+    report = run(replace(folders, labels=path, protocol=protocol), workspace)
+    first, second = report.cases[0].regions
+    assert report.cases[0] == everything.cases[0]
+    assert {score.reason for score in report.cases[1].regions[second].values()} == {"not annotated"}
+    assert {score.value for score in report.cases[1].regions[second].values()} == {None}
+    assert {score.reason for score in report.cases[2].regions[first].values()} == {"not annotated"}
+    summary = report.summary[second]["dice"]
+    assert summary.undefined.get("not annotated") == 1
+    judged = [case.regions[second]["dice"].value for case in everything.cases if case.id != "b"]
+    assert summary.mean == pytest.approx(np.mean([value for value in judged if value is not None]))

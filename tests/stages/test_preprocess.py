@@ -253,3 +253,24 @@ def test_a_label_that_is_missing_is_named(workspace: Workspace, monkeypatch: pyt
     monkeypatch.setattr(stage, "read_case", unlabelled)
     with pytest.raises(DatasetError, match="case case_0 has no label"):
         _run(workspace)
+
+
+def test_what_a_case_annotates_is_stored_with_it(workspace: Workspace, reads: list[str]) -> None:
+    _write_plan(workspace, _configuration("3d_fullres"), labels=("liver", "spleen"))
+    document = workspace.raw_dataset(NAME) / "dataset.json"
+    values = json.loads(document.read_text()) | {"labels": {"background": 0, "liver": 1, "spleen": 2}}
+
+    def annotate(names: list[str]) -> stage.Prepared:
+        reads.clear()
+        document.write_text(json.dumps(values | {"provenance": {"case_1": {"annotated": names}}}))
+        return _run(workspace)
+
+    folder = annotate(["liver"]).folders["3d_fullres"]
+    assert [StoredCase(folder, f"case_{index}").annotated for index in range(3)] == [None, ("liver",), None]
+    annotate(["liver"])
+    assert reads == []
+    annotate(["liver", "spleen"])
+    assert reads == ["case_1"]
+    assert StoredCase(folder, "case_1").annotated is None
+    reason = annotate(["spleen"]).quarantined["case_1"]
+    assert "holds the label 1 (liver), which it is said not to annotate" in reason

@@ -73,3 +73,13 @@ def test_a_case_without_labels_is_named():
 
     with pytest.raises(DatasetError, match="the preprocessed case liver_7 has no labels: run autoseg preprocess again"):
         loader(cases=[Unlabelled("liver_7")]).batch(0)
+
+
+def test_batches_tell_what_their_samples_annotate():
+    class Partly(MemoryCase):
+        annotated = ("ball",)
+
+    assert loader().batch(0).annotated is None
+    batch = loader(cases=[MemoryCase("a"), Partly("b")], batch_size=8).batch(0)
+    assert batch.annotated == tuple(("ball",) if name == "b" else None for name in batch.cases)
+    assert set(batch.cases) == {"a", "b"}
