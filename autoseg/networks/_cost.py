@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from autoseg.networks._context import Context
+from autoseg.networks._options import BlockOptions, UNetOptions, Upsampling
 from autoseg.specs.plan import Topology
+
+SHARED_CHANNELS = 64
+"""Width of an alignment that all levels share (our choice; levels differ in width)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Layer:
         taps_stored: Kernel voxels held as weights; differs from `taps` for transposed convolutions.
         bias: Whether the convolution has a bias.
         norm: Whether an affine norm follows.
+        stored: Whether its weights are its own; False where they are another layer's.
     """
 
     channels_in: int
@@ -45,6 +51,7 @@ class Layer:
     taps_stored: int
     bias: bool
     norm: bool
+    stored: bool = True
 
     @property
     def elements(self) -> int:
@@ -55,7 +62,7 @@ class Layer:
     def parameters(self) -> int:
         """Weights, bias, scale and shift."""
         per_channel = self.channels_in * self.taps_stored + int(self.bias) + 2 * int(self.norm)
-        return self.channels_out * per_channel
+        return self.channels_out * per_channel * int(self.stored)
 
     @property
     def flops(self) -> int:
@@ -84,10 +91,11 @@ def transposed_conv(
     return Layer(channels_in, channels_out, 1, size_voxels, math.prod(stride), bias, norm=False)
 
 
-def sizes(patch_size_voxels: tuple[int, ...], topology: Topology) -> tuple[tuple[int, ...], ...]:
-    """Spatial size of each stage, finest first."""
+def sizes(patch_size_voxels: tuple[int, ...], topology: Topology, options: BlockOptions) -> tuple[tuple[int, ...], ...]:
+    """Spatial size of each stage, finest first, for an output patch: its context counts."""
+    context = Context.of(options.context_voxels, topology)
     found = []
-    size = patch_size_voxels
+    size = patch_size_voxels if context is None else context.padded(patch_size_voxels)
     for stride in topology.strides:
         size = tuple(edge // step for edge, step in zip(size, stride, strict=True))
         found.append(size)
@@ -95,28 +103,71 @@ def sizes(patch_size_voxels: tuple[int, ...], topology: Topology) -> tuple[tuple
 
 
 def decoder_layers(
-    topology: Topology, stage_sizes: tuple[tuple[int, ...], ...], *, heads: int, bias: bool
+    topology: Topology,
+    stage_sizes: tuple[tuple[int, ...], ...],
+    *,
+    heads: int,
+    options: UNetOptions,
+    upsampling: Upsampling = "transposed",
 ) -> Iterator[tuple[Layer, bool]]:
     """Layers of the U-Net decoder, coarsest first, each with whether it runs without deep supervision."""
+    bias, norm = options.conv_bias, options.norm != "none"
+    guides = []
     for level, blocks in zip(range(len(topology.features) - 2, -1, -1), topology.decoder_blocks, strict=True):
-        width, size = topology.features[level], stage_sizes[level]
-        yield transposed_conv(topology.features[level + 1], width, topology.strides[level + 1], size, bias=bias), True
+        below, width, size = topology.features[level + 1], topology.features[level], stage_sizes[level]
+        guides.append(width if upsampling == "transposed" else below)
+        if upsampling == "transposed":
+            yield transposed_conv(below, width, topology.strides[level + 1], size, bias=bias), True
         for block in range(blocks):
-            yield conv(width if block else 2 * width, width, topology.kernels[level], size, bias=bias), True
+            width_in = width if block else guides[-1] + width
+            yield conv(width_in, width, topology.kernels[level], size, bias=bias, norm=norm), True
         yield conv(width, heads, (1,), size, bias=True, norm=False), level == 0
+    for layer in alignment_layers(topology, stage_sizes, guides=tuple(guides), options=options):
+        yield layer, True
 
 
-def total(layers: Iterable[tuple[Layer, bool]], *, extra_elements: int = 0) -> Cost:
+def alignment_layers(
+    topology: Topology, stage_sizes: tuple[tuple[int, ...], ...], *, guides: tuple[int, ...], options: UNetOptions
+) -> Iterator[Layer]:
+    """Layers of aligned skip connections; a deformable convolution costs what a plain one does.
+
+    Args:
+        topology: Widths and kernels.
+        stage_sizes: Of `sizes`.
+        guides: Channels of the up-sampled decoder features per level, coarsest first.
+        options: Of the network.
+    """
+    if options.skip == "plain":
+        return
+    both, shared = options.offsets_from == "both", options.alignment == "shared"
+    for number, guide in enumerate(guides):
+        level = len(guides) - 1 - number
+        width, size = topology.features[level], stage_sizes[level]
+        kernel = (3,) * topology.dimensions if shared else topology.kernels[level]
+        inner, beside = (SHARED_CHANNELS, SHARED_CHANNELS) if shared else (width, guide)
+        if shared:
+            yield conv(width, inner, (1,), size, bias=True, norm=False)
+            yield conv(inner, width, (1,), size, bias=True, norm=False)
+        if shared and both:
+            yield conv(guide, inner, (1,), size, bias=True, norm=False)
+        offsets = conv(inner + both * beside, math.prod(kernel) * len(kernel), kernel, size, bias=True, norm=False)
+        aligned = conv(inner, inner, kernel, size, bias=True, norm=False)
+        for layer in (offsets, aligned):
+            yield replace(layer, stored=not (shared and number))
+
+
+def total(layers: Iterable[tuple[Layer, bool]], *, extra_elements: int = 0, extra_parameters: int = 0) -> Cost:
     """Sum over layers; those that run only for deep supervision count with their parameters alone.
 
     Args:
         layers: Each with whether it runs without deep supervision.
         extra_elements: Elements of outputs that are no convolution's.
+        extra_parameters: Learnable numbers of norms that follow no convolution.
     """
     counted = list(layers)
     running = [layer for layer, runs in counted if runs]
     return Cost(
         elements=extra_elements + sum(layer.elements for layer in running),
-        parameters=sum(layer.parameters for layer, _ in counted),
+        parameters=extra_parameters + sum(layer.parameters for layer, _ in counted),
         flops=sum(layer.flops for layer in running),
     )

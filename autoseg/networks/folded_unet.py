@@ -28,7 +28,7 @@ class Options(BaseModel):
 
     fold: tuple[int, ...] = Field(default=(2, 2, 2))
     """Voxels folded per axis, (z, y, x) or (y, x); the topology lives on the folded grid."""
-    network: Literal["plain_unet", "residual_encoder_unet"] = "plain_unet"
+    network: Literal["plain_unet", "residual_encoder_unet", "resunet", "segnet"] = "plain_unet"
     """Network on the folded grid."""
     options: dict[str, Any] = {}
     """Its options."""

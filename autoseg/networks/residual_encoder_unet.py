@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autoseg.networks._cost import Cost, Layer, conv, decoder_layers, sizes, total
-from autoseg.networks._options import BlockOptions
+from autoseg.networks._options import UNetOptions
 from autoseg.specs.plan import Topology
 
 if TYPE_CHECKING:
     from autoseg.networks._blocks.unet import UNet
 
 
-class Options(BlockOptions):
+class Options(UNetOptions):
     """Options of the residual encoder U-Net."""
 
 
@@ -28,13 +28,13 @@ def build(options: Options, *, topology: Topology, channels: int, heads: int) ->
         heads: Output channels.
     """
     # Imported here so that plans can be made and options validated without torch.
-    from autoseg.networks._blocks.convolution import Style, initialize
+    from autoseg.networks._blocks.convolution import Style
     from autoseg.networks._blocks.residual import ResidualEncoder, zero_residual_branches
-    from autoseg.networks._blocks.unet import Decoder, UNet
+    from autoseg.networks._blocks.unet import Decoder, unet
 
     style = Style.of(options, topology)
-    network = UNet(ResidualEncoder(style, topology, channels), Decoder(style, topology, heads))
-    initialize(network)
+    encoder, decoder = ResidualEncoder(style, topology, channels), Decoder(style, topology, heads)
+    network = unet(options, topology, encoder=encoder, decoder=decoder)
     zero_residual_branches(network)
     return network
 
@@ -46,21 +46,21 @@ def cost(
 
     That count holds a skip connection that only pools for a convolution; it is kept so that plans agree.
     """
-    stage_sizes = sizes(patch_size_voxels, topology)
-    bias, ones = options.conv_bias, (1,) * topology.dimensions
+    stage_sizes = sizes(patch_size_voxels, topology, options)
+    bias, norm, ones = options.conv_bias, options.norm != "none", (1,) * topology.dimensions
 
     def layers() -> Iterator[tuple[Layer, bool]]:
         width_in = topology.features[0]
-        yield conv(channels, width_in, topology.kernels[0], patch_size_voxels, bias=bias), True
+        yield conv(channels, width_in, topology.kernels[0], stage_sizes[0], bias=bias, norm=norm), True
         stages = zip(topology.features, topology.kernels, topology.encoder_blocks, stage_sizes, strict=True)
         for width, kernel, blocks, size in stages:
             for _ in range(blocks):
-                yield conv(width_in, width, kernel, size, bias=bias), True
-                yield conv(width, width, kernel, size, bias=bias), True
+                yield conv(width_in, width, kernel, size, bias=bias, norm=norm), True
+                yield conv(width, width, kernel, size, bias=bias, norm=norm), True
                 if width_in != width:
-                    yield conv(width_in, width, ones, size, bias=False), True
+                    yield conv(width_in, width, ones, size, bias=False, norm=norm), True
                 width_in = width
-        yield from decoder_layers(topology, stage_sizes, heads=heads, bias=bias)
+        yield from decoder_layers(topology, stage_sizes, heads=heads, options=options)
 
     return total(layers(), extra_elements=_pooled_skips(topology, stage_sizes))
 

@@ -48,33 +48,60 @@ GRIDS: dict[str, tuple[Topology, tuple[int, ...]]] = {
 }
 
 
+ALIGNED = {"skip": "aligned"}
+VARIANTS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "aligned": ("plain_unet", ("2d", "anisotropic"), ALIGNED),
+    "aligned by both": ("residual_encoder_unet", ("2d",), {**ALIGNED, "offsets_from": "both"}),
+    "shared": ("plain_unet", ("2d",), {**ALIGNED, "alignment": "shared"}),
+    "shared by both": ("resunet", ("2d",), {**ALIGNED, "alignment": "shared", "offsets_from": "both"}),
+    "aligned residual": ("resunet", ("anisotropic",), {**ALIGNED, "offsets_from": "both"}),
+    "of the papers": (
+        "plain_unet",
+        ("2d", "3d"),
+        {"downsampling": "max_pool", "norm": "batch", "activation": "relu", "bottleneck_convolutions": 1},
+    ),
+    "without norm": ("plain_unet", ("3d",), {"norm": "none", "upsampling": "nearest", "conv_bias": False}),
+    "interpolated": ("plain_unet", ("anisotropic",), {"upsampling": "linear"}),
+    "residual, no norm": ("residual_encoder_unet", ("2d",), {"norm": "none"}),
+    "resunet, transposed": ("resunet", ("3d",), {"upsampling": "transposed", "head": "activated", "norm": "instance"}),
+    "resunet, no norm": ("resunet", ("2d",), {"norm": "none"}),
+    "segnet, no norm": ("segnet", ("2d",), {"norm": "none"}),
+    "folded, aligned": ("folded_unet", ("3d",), {"network": "resunet", "options": ALIGNED}),
+}
+"""Options that change the layers: kind of network, grids, options."""
+CASES = [(name, grid, {}, f"{name}-{grid}") for name in networks.names() for grid in GRIDS] + [
+    (name, grid, options, f"{variant}-{grid}") for variant, (name, grids, options) in VARIANTS.items() for grid in grids
+]
+
+
 def options_for(name: str, dimensions: int) -> dict[str, Any]:
     """A network whose options depend on the dimension says so by `example_options(dimensions)`."""
     example = getattr(networks.load(name), "example_options", None)
     return dict(example(dimensions)) if example else {}
 
 
-@pytest.fixture(params=[(name, grid) for name in networks.names() for grid in GRIDS], ids="-".join)
-def built(request: pytest.FixtureRequest) -> tuple[nn.Module, str, Topology, tuple[int, ...]]:
+@pytest.fixture(params=[case[:3] for case in CASES], ids=[case[3] for case in CASES])
+def built(request: pytest.FixtureRequest) -> tuple[nn.Module, str, dict[str, Any], Topology, tuple[int, ...]]:
     """Network with every weight moved off its starting value, so that nothing is zero by design."""
-    name, grid = request.param
+    name, grid, variant = request.param
     topology, patch = GRIDS[grid]
     torch.manual_seed(0)
-    options = options_for(name, topology.dimensions)
+    options = {**options_for(name, topology.dimensions), **variant}
     network = networks.build(name, options, topology=topology, channels=CHANNELS, heads=HEADS)
-    for parameter in network.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return network, name, topology, patch
+    for part, parameter in network.named_parameters():
+        # Offsets of a few voxels, so that rounding does not send a sampling point elsewhere.
+        parameter.data += (0.01 if ".offsets." in part else 0.1) * torch.randn_like(parameter)
+    return network, name, options, topology, patch
 
 
 class TestEveryNetwork:
     def test_shape(self, built: Any) -> None:
-        network, _, _, patch = built
+        network, _, _, _, patch = built
         assert network.deep_supervision is False
         assert network(torch.randn(BATCH, CHANNELS, *patch)).shape == (BATCH, HEADS, *patch)
 
     def test_deep_supervision(self, built: Any) -> None:
-        network, _, topology, patch = built
+        network, _, _, topology, patch = built
         image = torch.randn(BATCH, CHANNELS, *patch)
         network.eval()
         with torch.no_grad():
@@ -90,7 +117,7 @@ class TestEveryNetwork:
             assert level.shape == (BATCH, HEADS, *size)
 
     def test_gradients_reach_all_weights(self, built: Any) -> None:
-        network, _, _, patch = built
+        network, _, _, _, patch = built
         network.deep_supervision = True
         levels = network(torch.randn(BATCH, CHANNELS, *patch))
         torch.autograd.backward(sum((level**2).mean() for level in levels))
@@ -99,10 +126,10 @@ class TestEveryNetwork:
         assert silent == []
 
     def test_cost_against_what_runs(self, built: Any) -> None:
-        network, name, topology, patch = built
+        network, name, options, topology, patch = built
         expected = cost(
             name,
-            options_for(name, topology.dimensions),
+            options,
             topology=topology,
             patch_size_voxels=patch,
             channels=CHANNELS,
@@ -121,7 +148,7 @@ class TestEveryNetwork:
         assert sum(counted) <= expected.elements <= 1.2 * sum(counted)
 
     def test_half_precision(self, built: Any) -> None:
-        network, _, _, patch = built
+        network, _, _, _, patch = built
         image = torch.randn(1, CHANNELS, *patch)
         with torch.no_grad():
             exact = network(image)
@@ -130,13 +157,19 @@ class TestEveryNetwork:
             cast = network.to(torch.bfloat16)(image.to(torch.bfloat16))
         for half in (under_autocast, cast):
             assert math.isfinite(half.float().sum().item())
-            assert (half.float() - exact).abs().mean() < 0.05 * exact.abs().mean() + 0.02
+            # A pooled maximum that rounds to its neighbour's value sends SegNet's up-sampling elsewhere.
+            assert (half.float() - exact).abs().mean() < 0.08 * exact.abs().mean() + 0.02
 
     def test_samples_do_not_mix(self, built: Any) -> None:
-        network, _, _, patch = built
+        network, _, _, _, patch = built
         images = torch.randn(BATCH, CHANNELS, *patch)
-        network.eval()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                module.momentum = 1.0  # statistics of one step, as after training
         with torch.no_grad():
+            network(images)
+            network.eval()
             together = network(images)
             apart = torch.cat([network(image[None]) for image in images])
-        torch.testing.assert_close(together, apart, atol=1e-4, rtol=1e-4)
+        scale = max(1.0, together.abs().mean().item())
+        torch.testing.assert_close(together, apart, atol=1e-4 * scale, rtol=1e-4)

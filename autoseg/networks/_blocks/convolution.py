@@ -24,6 +24,7 @@ class Style:
     norm: Callable[[int], nn.Module]
     activation: Callable[[], nn.Module]
     dropout: Callable[[], nn.Module] | None
+    dropout_between: bool
     max_pool: Callable[..., nn.Module]
     conv_bias: bool
 
@@ -34,6 +35,7 @@ class Style:
         norms: dict[str, Callable[..., nn.Module]] = {
             "instance": InstanceNorm,
             "batch": nn.BatchNorm2d if flat else nn.BatchNorm3d,
+            "none": nn.Identity,
         }
         activations: dict[str, Callable[[], nn.Module]] = {
             "leaky_relu": partial(nn.LeakyReLU, LEAKY_SLOPE, inplace=True),
@@ -45,13 +47,14 @@ class Style:
             norm=partial(norms[options.norm], eps=options.norm_eps),
             activation=activations[options.activation],
             dropout=partial(dropout, options.dropout) if options.dropout else None,
+            dropout_between=options.dropout_position == "between",
             max_pool=nn.MaxPool2d if flat else nn.MaxPool3d,
             conv_bias=options.conv_bias,
         )
 
 
 class ConvBlock(nn.Module):
-    """Convolution, dropout, norm, activation.
+    """Convolution, dropout, norm, activation; or dropout last, and none in the last block of a stage.
 
     Args:
         style: Layer makers.
@@ -61,6 +64,7 @@ class ConvBlock(nn.Module):
         stride: Step per axis.
         bias: Whether the convolution has a bias.
         activated: Whether dropout and activation are part of it.
+        last: Whether it is the last block of its stage.
     """
 
     def __init__(
@@ -73,21 +77,26 @@ class ConvBlock(nn.Module):
         stride: tuple[int, ...],
         bias: bool,
         activated: bool = True,
+        last: bool = False,
     ) -> None:
         super().__init__()
         padding = tuple((edge - 1) // 2 for edge in kernel)
         self.conv = style.conv(channels_in, channels_out, kernel, stride, padding, bias=bias)
-        self.dropout = style.dropout() if style.dropout and activated else None
+        drops = activated and not (style.dropout_between and last)
+        self.dropout = style.dropout() if style.dropout and drops else None
+        self.dropout_last = style.dropout_between
         self.norm = style.norm(channels_out)
         self.nonlin = style.activation() if activated else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) -> (B, D, *S / stride)."""
         x = self.conv(x)
-        if self.dropout is not None:
+        if self.dropout is not None and not self.dropout_last:
             x = self.dropout(x)
         x = self.norm(x)
-        return x if self.nonlin is None else self.nonlin(x)
+        if self.nonlin is not None:
+            x = self.nonlin(x)
+        return self.dropout(x) if self.dropout is not None and self.dropout_last else x
 
 
 class ConvStack(nn.Module):
@@ -109,8 +118,16 @@ class ConvStack(nn.Module):
         widths = (channels_in, *(channels_out for _ in range(blocks - 1)))
         self.convs = nn.Sequential(
             *(
-                ConvBlock(style, width, channels_out, kernel=kernel, stride=step, bias=style.conv_bias)
-                for width, step in zip(widths, steps, strict=True)
+                ConvBlock(
+                    style,
+                    width,
+                    channels_out,
+                    kernel=kernel,
+                    stride=step,
+                    bias=style.conv_bias,
+                    last=number == blocks - 1,
+                )
+                for number, (width, step) in enumerate(zip(widths, steps, strict=True))
             )
         )
 

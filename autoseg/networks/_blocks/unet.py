@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from autoseg.networks._blocks.convolution import ConvStack, Style
-from autoseg.networks._blocks.upsampling import join, up_conv
+from autoseg.networks._blocks.alignment import LevelAlignment, SharedAlignment, skip_alignment
+from autoseg.networks._blocks.convolution import ConvStack, Style, initialize
+from autoseg.networks._blocks.preactivated import Activation
+from autoseg.networks._blocks.upsampling import interpolation, join, up_conv
+from autoseg.networks._context import Context
+from autoseg.networks._options import UNetOptions, Upsampling
 from autoseg.specs.plan import Topology
 
 
@@ -43,20 +50,45 @@ class PlainEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Up-convolution, joined with the skip connection, then a stack of convolutions, per level; coarsest first."""
+    """Up-sampling, join with the skip connection, then a stack of blocks, per level; coarsest first.
 
-    def __init__(self, style: Style, topology: Topology, heads: int) -> None:
+    Args:
+        style: Layer makers.
+        topology: Widths, strides, kernels.
+        heads: Output channels.
+        upsampling: By transposed convolution to the finer width, or by interpolation, which keeps the width.
+        stack: Maker of the blocks of a level.
+        activated_heads: Norm and activation before each head.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        topology: Topology,
+        heads: int,
+        *,
+        upsampling: Upsampling = "transposed",
+        stack: Callable[..., nn.Module] = ConvStack,
+        activated_heads: bool = False,
+    ) -> None:
         super().__init__()
         ones = (1,) * topology.dimensions
-        up, stacks, segmentation = [], [], []
+        up, stacks, segmentation, guides = [], [], [], []
         for level, blocks in zip(range(len(topology.features) - 2, -1, -1), topology.decoder_blocks, strict=True):
             below, width, stride = topology.features[level + 1], topology.features[level], topology.strides[level + 1]
-            up.append(up_conv(below, width, stride, bias=style.conv_bias))
-            stacks.append(ConvStack(style, 2 * width, width, blocks=blocks, kernel=topology.kernels[level]))
-            segmentation.append(style.conv(width, heads, ones, bias=True))
+            if upsampling == "transposed":
+                up.append(up_conv(below, width, stride, bias=style.conv_bias))
+            else:
+                up.append(interpolation(upsampling, stride))
+            guides.append(width if upsampling == "transposed" else below)
+            stacks.append(stack(style, guides[-1] + width, width, blocks=blocks, kernel=topology.kernels[level]))
+            head = style.conv(width, heads, ones, bias=True)
+            segmentation.append(nn.Sequential(Activation(style, width), head) if activated_heads else head)
         self.stages = nn.ModuleList(stacks)
         self.transpconvs = nn.ModuleList(up)
         self.seg_layers = nn.ModuleList(segmentation)
+        self.guides = tuple(guides)
+        self.alignment: LevelAlignment | SharedAlignment | None = None
 
     def forward(self, skips: list[Tensor], *, deep_supervision: bool) -> tuple[Tensor, ...]:
         """Logits of every level, or of the finest alone, finest first: (B, H, *S / stride)."""
@@ -64,7 +96,8 @@ class Decoder(nn.Module):
         logits: list[Tensor] = []
         finest = len(self.stages) - 1
         for level, skip in enumerate(reversed(skips[:-1])):
-            x = join(self.transpconvs[level](x), skip)
+            x = self.transpconvs[level](x)
+            x = join(x, skip if self.alignment is None else self.alignment(level, skip, x))
             x = self.stages[level](x)
             if deep_supervision or level == finest:
                 logits.insert(0, self.seg_layers[level](x).contiguous())
@@ -76,17 +109,41 @@ class UNet(nn.Module):
 
     Attributes:
         deep_supervision: Return the logits of every decoder level, finest first, as a tuple; else the finest alone.
+        context: By what the input is larger than the output; None when they are equal.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: Decoder) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, context: Context | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.deep_supervision = False
+        self.context = context
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """(B, C, *S) -> (B, H, *S), or a tuple of (B, H, *S / stride)."""
+        """(B, C, *S) -> (B, H, *S), or a tuple of (B, H, *S / stride); with context, of the core of S."""
+        size = tuple(x.shape[2:])
+        if self.context is not None:
+            sides = [side for pair in reversed(self.context.padding(size)) for side in pair]
+            x = F.pad(x, sides)
         if x.device.type == "cpu":
             x = x.to(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
         logits: tuple[Tensor, ...] = self.decoder(self.encoder(x), deep_supervision=self.deep_supervision)
+        if self.context is not None:
+            whole = (slice(None), slice(None))
+            logits = tuple(
+                level[(*whole, *self.context.core(size, number))].contiguous() for number, level in enumerate(logits)
+            )
         return logits if self.deep_supervision else logits[0]
+
+
+def unet(options: UNetOptions, topology: Topology, *, encoder: nn.Module, decoder: Decoder) -> UNet:
+    """U-Net with the skip connections and the context of its options, and He-initialised weights."""
+    if options.skip == "aligned":
+        decoder.alignment = skip_alignment(
+            options.alignment, topology, guides=decoder.guides, offsets_from=options.offsets_from
+        )
+    network = UNet(encoder, decoder, context=Context.of(options.context_voxels, topology))
+    initialize(network)
+    if decoder.alignment is not None:
+        decoder.alignment.start()
+    return network

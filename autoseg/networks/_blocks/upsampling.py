@@ -6,7 +6,7 @@ Figures are process seconds of one thread of an EPYC with avx512_bf16, batch 7, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,14 @@ def up_conv(channels_in: int, channels_out: int, stride: tuple[int, ...], *, bia
     """Transposed convolution whose kernel is its stride; parameters are those of `nn.ConvTranspose3d` (or 2d)."""
     kind: Callable[..., nn.Module] = UpConv2d if len(stride) == 2 else UpConv3d
     return kind(channels_in, channels_out, stride, stride, bias=bias)
+
+
+def interpolation(kind: Literal["nearest", "linear"], stride: tuple[int, ...]) -> nn.Module:
+    """Up-sampling without weights; linear puts voxel centres where they lie (corners not aligned)."""
+    if kind == "nearest":
+        return nn.Upsample(scale_factor=tuple(float(step) for step in stride), mode="nearest")
+    mode = "bilinear" if len(stride) == 2 else "trilinear"
+    return nn.Upsample(scale_factor=tuple(float(step) for step in stride), mode=mode, align_corners=False)
 
 
 class UpConv2d(nn.ConvTranspose2d):
