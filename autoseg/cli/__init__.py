@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from cyclopts import CycloptsError
 
-from autoseg.cli import data, learning, packing, sharing, using  # noqa: F401 - they register their commands
+from autoseg.cli import comparing, data, learning, packing, sharing, using  # noqa: F401 - they register their commands
 from autoseg.cli.app import CTRL_C, DONE, RESUMABLE, USER_ERROR, app
 from autoseg.core.errors import AutosegError, Interrupted
 

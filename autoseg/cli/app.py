@@ -30,11 +30,19 @@ def _split(_kind: type, tokens: Sequence[object]) -> tuple[str, ...]:
     return tuple(part for value in values for part in str(value).split(",") if part)
 
 
+def _split_numbers(kind: type, tokens: Sequence[object]) -> tuple[float, ...]:
+    return tuple(float(part) for part in _split(kind, tokens))
+
+
 _LIST = {"consume_multiple": True, "converter": _split, "negative": "", "show_default": False}
 Dataset = Annotated[str, Parameter(name=["--dataset", "-d"])]
 OptionalDataset = Annotated[str | None, Parameter(name=["--dataset", "-d"])]
 Configurations = Annotated[tuple[str, ...], Parameter(name=["--configurations", "-c"], **_LIST)]
 Folds = Annotated[tuple[str, ...], Parameter(name=["--folds", "-f"], **_LIST)]
+Methods = Annotated[tuple[str, ...], Parameter(name=["--methods"], **_LIST)]
+Fractions = Annotated[
+    tuple[float, ...], Parameter(name=["--train-fractions"], **{**_LIST, "converter": _split_numbers})
+]
 Overrides = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 Input = Annotated[Path, Parameter(name=["--input", "-i"])]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]

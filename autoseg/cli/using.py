@@ -97,6 +97,7 @@ def evaluate(
     protocol: str = "autoseg",
     tolerance: float = 1.0,
     no_surface: Flag = False,
+    figures: bool = True,
     common: Common = COMMON,
 ) -> int:
     """Score masks against references.
@@ -110,6 +111,7 @@ def evaluate(
         protocol: NAME, NAME:VARIANT such as brats2023:men, or auto for that of the data set's challenge.
         tolerance: Of the surface Dice (NSD), mm.
         no_surface: Leave the surface distances out.
+        figures: Draw the confusion matrix, and with --dataset the best, median and worst case.
     """
     workspace = common.open("evaluate")
     from autoseg.reporting.tables import print_report
@@ -124,6 +126,7 @@ def evaluate(
         protocol=protocol,
         tolerance_mm=tolerance,
         surface=not no_surface,
+        figures=figures,
         workers=common.workers,
     )
     print_report(stage.run(options, workspace))

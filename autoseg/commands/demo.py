@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from autoseg import pipeline
 from autoseg.core.workspace import Workspace
 from autoseg.devices.budget import measure_device
-from autoseg.imageops.orient import canonical_orientation, orient, orient_geometry
-from autoseg.io.images import read_image, read_label
+from autoseg.io.label_files import find_label_files
 from autoseg.io.raw import RawDataset
 from autoseg.metrics.aggregate import MEAN
-from autoseg.reporting.overview import CT_WINDOW_HU, Sample, draw_overview
-from autoseg.specs.report import CaseScores, Report, Score, Summary
+from autoseg.reporting.samples import draw_samples, label_names
+from autoseg.specs.report import Report, Summary
 
 logger = logging.getLogger(__name__)
 DATASET_ID = 900
@@ -158,42 +156,16 @@ def _score(options: Options, folder: Path, masks: Path, workspace: Workspace) ->
 
 def _draw(report: Report, masks: Path, folder: Path, picture: Path) -> None:
     raw = RawDataset.open(folder)
-    window = CT_WINDOW_HU if raw.spec.channels()[0] == "CT" else None
-    samples = [_sample(title, scores, masks, folder, window) for title, scores in _best_median_worst(report)]
-    names = {
-        value: name for name, group in zip(raw.labels.names, raw.labels.values, strict=True) for value in group[:1]
-    }
-    draw_overview(samples, picture, labels=names, title="Scans the network has not seen")
-
-
-def _best_median_worst(report: Report) -> Sequence[tuple[str, CaseScores]]:
-    """Cases by their mean Dice: neither the nice ones alone nor the bad."""
-    ordered = sorted(report.cases, key=_mean_dice, reverse=True)
-    if len(ordered) < 3:
-        return [(scores.id, scores) for scores in ordered]
-    places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
-    return [(f"{word}: {ordered[place].id}", ordered[place]) for word, place in places.items()]
-
-
-def _mean_dice(scores: CaseScores) -> float:
-    values = [value for metrics in scores.regions.values() if (value := _dice(metrics)) is not None]
-    return sum(values) / len(values) if values else 0.0
-
-
-def _sample(title: str, scores: CaseScores, masks: Path, folder: Path, window: tuple[float, float] | None) -> Sample:
-    image = read_image(next((folder / "imagesTs").glob(f"{scores.id}_0000.*")))
-    axes, flips = canonical_orientation(image.geometry)
-    prediction, _ = read_label(next(masks.glob(f"{scores.id}.*")))
-    reference, _ = read_label(next((folder / "labelsTs").glob(f"{scores.id}.*")))
-    turned = [np.asarray(orient(array, axes, flips)) for array in (image.array[0], reference, prediction)]
-    spacing = orient_geometry(image.geometry, axes, flips).spacing_mm
-    dice = {name: _dice(metrics) for name, metrics in scores.regions.items()}
-    lines = tuple(f"{name}: {'none here' if value is None else f'Dice {value:.2f}'}" for name, value in dice.items())
-    return Sample(title, lines, turned[0], turned[1], turned[2], spacing, window)
-
-
-def _dice(metrics: dict[str, Score]) -> float | None:
-    return metrics["dice"].value
+    masks_by_case = find_label_files(masks)
+    files = {case.case_id: (case.images[0], case.label, masks_by_case[case.case_id]) for case in raw.test if case.label}
+    draw_samples(
+        report,
+        files,
+        picture,
+        names=label_names(raw.labels.names, raw.labels.values),
+        channel=raw.spec.channels()[0],
+        title="Scans the network has not seen",
+    )
 
 
 def _mean(summary: Summary | None, form: str, unit: str = "") -> str:

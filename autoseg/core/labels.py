@@ -104,3 +104,13 @@ def _check_classes(groups: Mapping[str, tuple[int, ...]]) -> None:
             other = seen.get(value, BACKGROUND)
             raise SpecError(f"labels: '{name}' and '{other}' share the value {value}", "give each label its own value")
         seen[value] = name
+
+
+def value_names(labels: Mapping[str, int | Sequence[int]]) -> dict[int, str]:
+    """Label value -> name; a value that only occurs inside regions is named after the smallest of them."""
+    groups = {name: (value,) if isinstance(value, int) else tuple(value) for name, value in labels.items()}
+    found: dict[int, str] = {}
+    for name, values in sorted(groups.items(), key=lambda item: len(item[1])):
+        for value in values:
+            found.setdefault(value, name if len(values) == 1 else f"{name} ({value})")
+    return dict(sorted(found.items()))

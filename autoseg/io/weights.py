@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from autoseg.core.errors import CheckpointError
 
 _METADATA = "autoseg"
 """The one metadata entry: several would be stored in an order that changes from process to process."""
+_COUNTED_ALONG = ("running_mean", "running_var", "num_batches_tracked")
+"""Buffers of torch's batch norm."""
 
 
 def save_weights(path: Path, state_dict: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> str:
@@ -82,3 +85,17 @@ def weights_metadata(path: Path) -> dict[str, str]:
         raise CheckpointError(f"the weights {path} cannot be read ({error})", "copy the model folder again") from error
     values: dict[str, str] = json.loads(stored.get(_METADATA, "{}"))
     return values
+
+
+def count_parameters(path: Path) -> int:
+    """Learnable numbers of a network, from the shapes in its file; what batch norm counts along is left out.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            learned = [name for name in file.keys() if not name.endswith(_COUNTED_ALONG)]  # noqa: SIM118 - no mapping
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in learned)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"the weights {path} cannot be read ({error})", "train the fold again") from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-from autoseg.core.atomic import write_bytes
+from autoseg.reporting.figure import new_figure, save_figure
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -20,12 +19,7 @@ def draw_curves(log: Path, picture: Path, *, title: str) -> None:
     lines = read_log(log) if log.is_file() else []
     if not lines:
         return
-    # Figure without pyplot: no global state, no window system.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 9)
     losses, dice, rest = figure.subplots(3, 1, sharex=True)
     epochs = [line["epoch"] + 1 for line in lines]
     losses.plot(epochs, [line["train_loss"] for line in lines], color="#0b5394", label="training")
@@ -48,6 +42,4 @@ def draw_curves(log: Path, picture: Path, *, title: str) -> None:
         axes.legend(frameon=False, loc="best")
     for axes in (losses, dice, rest):
         axes.grid(color="#eeeeee")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_bytes(picture, buffer.getvalue())
+    save_figure(figure, picture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.core.atomic import write_bytes
+from autoseg.reporting.figure import colour_of, new_figure, save_figure
 
-COLOURS = ("#f2b134", "#e5383b", "#2a9df4", "#43aa8b", "#b07aa1", "#17becf", "#e377c2", "#9c755f")
-"""Per label, repeated when there are more; chosen to stand out on grey, neighbours apart for the colour-blind too."""
 CT_WINDOW_HU = (-110.0, 230.0)
 """Soft tissue, as abdominal scans are read."""
 WIDTH_INCHES, PANEL_INCHES, MARGIN_INCHES = 10.0, 3.15, 1.05
@@ -53,27 +50,20 @@ def draw_overview(samples: Sequence[Sample], picture: Path, *, labels: Mapping[i
         labels: Value -> name of what is coloured.
         title: Heading.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     views = [_view(sample) for sample in samples]
     shares = [view.height_share for view in views]
-    figure = Figure(
-        figsize=(WIDTH_INCHES, PANEL_INCHES * sum(shares) + MARGIN_INCHES), layout="constrained", facecolor="white"
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure(WIDTH_INCHES, PANEL_INCHES * sum(shares) + MARGIN_INCHES)
     grid = figure.subplots(len(samples), 3, squeeze=False, height_ratios=shares)
     for row, sample, view in zip(grid, samples, views, strict=True):
         _draw_row(row, sample, view)
     for axes, name in zip(grid[0], ("image", "reference", "prediction"), strict=True):
         axes.set_title(name, fontsize=11)
-    handles = [Patch(color=_colour(value), label=name) for value, name in labels.items()]
+    handles = [Patch(color=colour_of(value), label=name) for value, name in labels.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=10)
     figure.suptitle(title, fontsize=13)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_bytes(picture, buffer.getvalue())
+    save_figure(figure, picture)
 
 
 def telling_slice(reference: npt.NDArray[np.integer[Any]], prediction: npt.NDArray[np.integer[Any]]) -> int:
@@ -138,7 +128,7 @@ def _draw_labels(axes: Any, labels: npt.NDArray[np.integer[Any]]) -> None:
     for value in np.unique(labels[labels > 0]):
         mask = np.pad(np.asarray(labels == value, float), 1)
         grid = [np.arange(-1, size + 1) for size in labels.shape]
-        colour = [_colour(int(value))]
+        colour = [colour_of(int(value))]
         axes.contourf(grid[1], grid[0], mask, levels=(0.5, 1.5), colors=colour, alpha=0.3)
         axes.contour(grid[1], grid[0], mask, levels=(0.5,), colors=colour, linewidths=1.4)
     axes.set_xlim(-0.5, labels.shape[1] - 0.5)
@@ -158,7 +148,3 @@ def _box(visible: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
         first, last = (places[0], places[-1]) if len(places) else (0, visible.shape[1 - axis] - 1)
         spans.append(slice(max(0, int(first) - MARGIN_VOXELS), int(last) + MARGIN_VOXELS + 1))
     return spans[0], spans[1]
-
-
-def _colour(value: int) -> str:
-    return COLOURS[(value - 1) % len(COLOURS)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from autoseg.core.labels import value_names
 from autoseg.intensity import title_of
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Configuration, Plan
@@ -50,10 +51,10 @@ def class_table(labels: Mapping[str, int | Sequence[int]], fingerprint: Fingerpr
 
     Up to six classes are columns; more are rows, with shares only for the sides of the folds.
     """
-    names = class_names(labels)
+    names = value_names(labels)
     sides = [
         (title, len(cases), class_voxels(fingerprint, cases, tuple(names)))
-        for title, cases in _sides(fingerprint, splits)
+        for title, cases in split_sides(fingerprint, splits)
     ]
     return _classes_as_columns(names, sides) if len(names) <= MOST_CLASS_COLUMNS else _classes_as_rows(names, sides)
 
@@ -83,16 +84,6 @@ def _classes_as_rows(names: Mapping[int, str], sides: Sequence[Side]) -> Table:
     return table
 
 
-def class_names(labels: Mapping[str, int | Sequence[int]]) -> dict[int, str]:
-    """Label value -> name; a value that only occurs inside regions is named after the smallest of them."""
-    groups = {name: (value,) if isinstance(value, int) else tuple(value) for name, value in labels.items()}
-    found: dict[int, str] = {}
-    for name, values in sorted(groups.items(), key=lambda item: len(item[1])):
-        for value in values:
-            found.setdefault(value, name if len(values) == 1 else f"{name} ({value})")
-    return dict(sorted(found.items()))
-
-
 def class_voxels(fingerprint: Fingerprint, cases: Sequence[str], values: Sequence[int]) -> dict[int, int]:
     """Voxels of each label value over the named cases."""
     wanted = set(cases)
@@ -100,7 +91,8 @@ def class_voxels(fingerprint: Fingerprint, cases: Sequence[str], values: Sequenc
     return {value: sum(voxels.get(str(value), 0) for voxels in counted) for value in values}
 
 
-def _sides(fingerprint: Fingerprint, splits: Splits) -> list[tuple[str, tuple[str, ...]]]:
+def split_sides(fingerprint: Fingerprint, splits: Splits) -> list[tuple[str, tuple[str, ...]]]:
+    """Title and case ids of the whole data set, then of each side of each fold."""
     rows = [("all", tuple(case.case_id for case in fingerprint.cases))]
     for number, fold in enumerate(splits.folds):
         rows += [(f"fold {number} train", fold.train), (f"fold {number} val", fold.val)]

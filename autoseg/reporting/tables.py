@@ -53,7 +53,7 @@ def report_text(report: Report) -> str:
     """Means per region as aligned plain text, for logs and pipes."""
     header, *rows = _summary_rows(report)
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    lines = [_aligned(row, widths) for row in (header, *rows)]
+    lines = [aligned(row, widths) for row in (header, *rows)]
     return "\n".join((*lines, *_notes(report))) + "\n"
 
 
@@ -101,7 +101,7 @@ def _notes(report: Report) -> list[str]:
     ]
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     """The first column to the left, the numbers to the right."""
     first, *others = row
     numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))

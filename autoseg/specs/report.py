@@ -40,6 +40,15 @@ class Summary(Section):
     """Reason -> cases without a value (the region `mean`: cases times regions)."""
 
 
+class Confusion(Section):
+    """Voxels of all cases by reference and prediction; cases that do not annotate every label are left out."""
+
+    labels: tuple[str, ...]
+    """Names of the label values, background first."""
+    voxels: tuple[tuple[int, ...], ...]
+    """One row per label of the reference, one column per label of the prediction."""
+
+
 class Report(Document):
     """An evaluation."""
 
@@ -51,5 +60,7 @@ class Report(Document):
     """Sorted by id."""
     summary: dict[str, dict[str, Summary]]
     """Region -> metric -> summary; the region `mean` averages the foreground regions."""
+    confusion: Confusion | None = None
+    """Which label is taken for which."""
     missing: tuple[str, ...] = ()
     """Cases with a reference but no prediction."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from autoseg.core.atomic import write_text
 from autoseg.core.errors import AutosegError, DatasetError, GeometryError
@@ -19,7 +20,9 @@ from autoseg.core.workspace import Workspace
 from autoseg.io.images import read_label
 from autoseg.io.label_files import LabelPair, listed, pair_label_files
 from autoseg.metrics.case import evaluate_case
+from autoseg.metrics.confusion import confusion_counts, pooled_confusion
 from autoseg.metrics.protocols import Protocol, load_protocol
+from autoseg.reporting.report_figures import draw_report
 from autoseg.reporting.tables import report_csv
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.report import CaseScores, Report, Score
@@ -48,6 +51,7 @@ class Options:
         tolerance_mm: Of the surface Dice.
         surface: Measure surface distances.
         cases: Score only these; None takes every reference.
+        figures: Also draw the confusion matrix, and sample slices where the data set's images are known.
         workers: Processes; None uses every CPU.
     """
 
@@ -60,15 +64,17 @@ class Options:
     tolerance_mm: float = TOLERANCE_MM
     surface: bool = True
     cases: tuple[str, ...] | None = None
+    figures: bool = False
     workers: int | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one case, and what its two grids disagree in."""
+    """Scores of one case, what its two grids disagree in, and its confusion where every label is annotated."""
 
     regions: dict[str, dict[str, Score]]
     differences: tuple[str, ...]
+    confusion: npt.NDArray[np.int64] | None
 
 
 def run(options: Options, workspace: Workspace) -> Report:
@@ -95,11 +101,18 @@ def run(options: Options, workspace: Workspace) -> Report:
             logger.warning("%s: %s differ from the reference's, whose are used", pair.prediction, names)
     cases = tuple(CaseScores(id=pair.case_id, regions=scored[pair.case_id].regions) for pair in pairs)
     summary = protocol.summary(cases)
-    report = Report(protocol=name, definitions=protocol.definitions(), cases=cases, summary=summary)
+    counts = (found for pair in pairs if (found := scored[pair.case_id].confusion) is not None)
+    confusion = pooled_confusion(counts, labels)
+    report = Report(
+        protocol=name, definitions=protocol.definitions(), cases=cases, summary=summary, confusion=confusion
+    )
     if options.output is not None:
         report.save(options.output)
         write_text(options.output.with_suffix(".csv"), report_csv(report))
         logger.info("%d cases scored: %s", len(cases), options.output)
+        if options.figures:
+            raw = None if options.dataset is None else workspace.raw_dataset(options.dataset)
+            draw_report(report, pairs, options.output, raw=raw)
     return report
 
 
@@ -178,4 +191,5 @@ def _score(pair: LabelPair, *, labels: LabelSpace, protocol: Protocol) -> Scored
     except DatasetError as error:
         files = f"{pair.prediction} against {pair.reference}"
         raise DatasetError(f"{error.problem} ({files})", error.cure, case_id=pair.case_id) from error
-    return Scored(regions, differences)
+    counts = confusion_counts(prediction, reference, labels) if pair.annotated is None else None
+    return Scored(regions, differences, counts)

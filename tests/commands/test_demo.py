@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from autoseg.commands.demo import _best_median_worst, score_table
+from autoseg.commands.demo import score_table
 from autoseg.reporting.overview import Sample, draw_overview, telling_slice
 from autoseg.specs.report import CaseScores, Report, Score, Summary
 
@@ -62,12 +62,6 @@ def test_the_table_tells_how_many_cases_have_the_region():
     assert re.search(r"^liver +0\.600 +0\.250 to 0\.750 +- +2 of 3$", text, re.MULTILINE)
     assert "has no Dice for it" in text
     assert "has no Dice for it" not in score_table(report(0.5, 0.7))
-
-
-def test_best_median_and_worst_are_shown():
-    shown = _best_median_worst(report(0.5, 0.9, 0.7, 0.1, 0.6))
-    assert [title for title, _ in shown] == ["best: case1", "median: case4", "worst: case3"]
-    assert len(_best_median_worst(report(0.5, None))) == 2
 
 
 def test_a_small_tumour_decides_the_slice():

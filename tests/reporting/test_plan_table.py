@@ -6,10 +6,11 @@ import io
 
 from rich.console import Console
 
+from autoseg.core.labels import value_names
 from autoseg.planning.methods import load_method
 from autoseg.planning.planner import make_plan
 from autoseg.planning.splits import make_splits
-from autoseg.reporting.plan_table import class_names, class_table, class_voxels, plan_view
+from autoseg.reporting.plan_table import class_table, class_voxels, plan_view
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.fingerprint import CaseFingerprint, Fingerprint, IntensityStatistics
 
@@ -71,7 +72,7 @@ def test_many_classes_are_rows() -> None:
 
 def test_values_inside_regions_get_a_name() -> None:
     labels = {"background": 0, "whole": (1, 2, 3), "core": (2, 3), "enhancing": 3}
-    assert class_names(labels) == {0: "background", 1: "whole (1)", 2: "core (2)", 3: "enhancing"}
+    assert value_names(labels) == {0: "background", 1: "whole (1)", 2: "core (2)", 3: "enhancing"}
 
 
 def test_absent_class_counts_zero() -> None:

@@ -1,0 +1,106 @@
+"""Which cases an evaluation shows, and what is read to draw them: best, median and worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.imageops.orient import canonical_orientation, orient, orient_geometry
+from autoseg.io.images import read_image, read_label
+from autoseg.reporting.overview import CT_WINDOW_HU, Sample, draw_overview
+from autoseg.specs.report import CaseScores, Report, Score
+
+DICE_NAMES = ("dice", "lesionwise_dice")
+"""Scores that rank cases, the first one that a protocol has."""
+
+
+def best_median_worst(report: Report) -> tuple[tuple[str, CaseScores], ...]:
+    """Title and scores of cases by their mean Dice: neither the nice ones alone nor the bad."""
+    ordered = sorted(report.cases, key=_mean_dice, reverse=True)
+    if len(ordered) < 3:
+        return tuple((scores.id, scores) for scores in ordered)
+    places = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
+    return tuple((f"{word}: {ordered[place].id}", ordered[place]) for word, place in places.items())
+
+
+def draw_samples(
+    report: Report,
+    files: Mapping[str, tuple[Path, Path, Path]],
+    picture: Path,
+    *,
+    names: Mapping[int, str],
+    channel: str,
+    title: str,
+) -> None:
+    """Draw best, median and worst case with reference and prediction side by side.
+
+    Args:
+        report: Chooses the cases and says their scores.
+        files: Case id -> first channel's image, reference, prediction; other cases are not shown.
+        picture: PNG to write; nothing is written where no case has files.
+        names: Label value -> name of what is coloured.
+        channel: Name of the first channel; `CT` gets a soft-tissue window.
+        title: Heading.
+
+    Raises:
+        DatasetError: A file cannot be read.
+        GeometryError: Files of a case differ in shape.
+    """
+    known = tuple(case for case in report.cases if case.id in files)
+    chosen = best_median_worst(report.model_copy(update={"cases": known}))
+    window = CT_WINDOW_HU if channel == "CT" else None
+    samples = [read_sample(heading, scores, files[scores.id], window=window) for heading, scores in chosen]
+    if samples:
+        draw_overview(samples, picture, labels=names, title=title)
+
+
+def read_sample(
+    title: str, scores: CaseScores, files: tuple[Path, Path, Path], *, window: tuple[float, float] | None
+) -> Sample:
+    """One case, turned to the canonical frame, so that its slices are axial and seen as a radiologist does.
+
+    Args:
+        title: Of the row.
+        scores: Written into it.
+        files: First channel's image, reference, prediction.
+        window: Grey values drawn black and white; None takes them from the slice.
+    """
+    image = read_image(files[0])
+    axes, flips = canonical_orientation(image.geometry)
+    arrays = (image.array[0], read_label(files[1])[0], read_label(files[2])[0])
+    grey, reference, prediction = (np.asarray(orient(array, axes, flips)) for array in arrays)
+    spacing = orient_geometry(image.geometry, axes, flips).spacing_mm
+    lines = tuple(_score_text(region, _dice(metrics)) for region, metrics in scores.regions.items())
+    return Sample(title, lines, grey, reference, prediction, spacing, window)
+
+
+def _score_text(region: str, dice: Score | None) -> str:
+    if dice is None:
+        return region
+    return f"{region}: {'none here' if dice.value is None else f'Dice {dice.value:.2f}'}"
+
+
+def _mean_dice(scores: CaseScores) -> float:
+    found = [_dice(metrics) for metrics in scores.regions.values()]
+    values = [score.value for score in found if score is not None and score.value is not None]
+    return sum(values) / len(values) if values else 0.0
+
+
+def _dice(metrics: Mapping[str, Score]) -> Score | None:
+    return next((metrics[name] for name in DICE_NAMES if name in metrics), None)
+
+
+def label_names(names: Sequence[str], values: Sequence[Sequence[int]]) -> dict[int, str]:
+    """Label value -> name of what it stands for in a legend; a region's first value that no other has before it.
+
+    Args:
+        names: Of classes or regions.
+        values: Label values of each.
+    """
+    found: dict[int, str] = {}
+    for name, group in zip(names, values, strict=True):
+        for value in group[:1]:
+            found.setdefault(value, name)
+    return found
