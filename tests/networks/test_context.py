@@ -31,7 +31,7 @@ def trained(name, shape, options):
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.momentum = 1.0
     with torch.no_grad():
-        network(torch.randn(2, 2, *(26,) * shape.dimensions))
+        network(torch.randn(2, 2, *(24,) * shape.dimensions))
     return network.eval()
 
 
