@@ -14,7 +14,7 @@ from autoseg.datasets.registry import converter_names, load_converter
 from autoseg.devices.budget import DeviceBudget, measure_device
 from autoseg.devices.cpu import BFLOAT16_FLAGS, cpu_flags
 from autoseg.devices.memory import available_memory_bytes, memory_limit_bytes
-from autoseg.planning.methods import load_method, method_names
+from autoseg.planning.methods import method_names, read_method
 
 PACKAGES = ("torch", "numpy", "scipy", "nibabel", "SimpleITK", "blosc2")
 GIGABYTE = 1e9
@@ -49,7 +49,7 @@ def _machine(options: Options, workspace: Workspace) -> str:
         ("device", f"{budget.kind}: {budget.description}"),
         ("precision", _precision(budget)),
         ("memory", f"{free:.1f} of {total:.1f} GB free for this process"),
-        *(("method", f"{name}: {load_method(name).description}") for name in method_names()),
+        *(("method", f"{name}: {read_method(name).description}") for name in method_names()),
         ("converters", f"{', '.join(converter_names())} (more: autoseg info --datasets)"),
         *_contents(workspace),
     ]

@@ -55,14 +55,22 @@ class Registry:
         self._names = tuple(sorted(found))
         return self._names
 
+    def check_name(self, name: str) -> None:
+        """Refuse an unknown name, without importing anything.
+
+        Raises:
+            RegistryError: Unknown name.
+        """
+        if name not in self.names():
+            raise RegistryError(f"unknown {self.kind} '{name}'", nearest(name, self.names()))
+
     def load(self, name: str) -> ModuleType:
         """Import the component's module.
 
         Raises:
             RegistryError: Unknown name, a file that fails to import, or one without `Options` and `build`.
         """
-        if name not in self.names():
-            raise RegistryError(f"unknown {self.kind} '{name}'", nearest(name, self.names()))
+        self.check_name(name)
         try:
             module = importlib.import_module(f"{self.package}.{name}")
         except Exception as error:

@@ -22,7 +22,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def load_method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Method:
-    """Built-in method by name, or a TOML file by path.
+    """Built-in method by name, or a TOML file by path, with known components.
 
     Args:
         name_or_path: A path has the suffix `.toml`.
@@ -30,13 +30,40 @@ def load_method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Meth
 
     Raises:
         SpecError: Unknown method, a circle of `extends`, broken TOML, an unknown key or a value of the wrong type.
+        RegistryError: Unknown component or option of one.
     """
+    method = read_method(name_or_path, overrides)
+    _check_components(method)
+    return method
+
+
+def read_method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Method:
+    """The same without a look at the components, whose files take a moment to import."""
     values = _resolved(str(name_or_path), Path.cwd(), ())
     source = f"method {values['name']}"
     for override in overrides:
         _apply(values, override)
         source = f"method {values['name']} with {', '.join(overrides)}"
     return Method.parse(values, source)
+
+
+def _check_components(method: Method) -> None:
+    """Names and options, before any work; of augmentations the names alone, as their files import torch."""
+    from autoseg.augment import augmentations
+    from autoseg.intensity import normalizers
+    from autoseg.losses import losses
+    from autoseg.networks import networks
+    from autoseg.sampling import samplers
+
+    for registry, component in (
+        (networks, method.plan.network),
+        (samplers, method.train.sampler),
+        *((normalizers, component) for component in method.plan.normalization),
+        *((losses, component) for component in (method.train.loss,) if component is not None),
+    ):
+        registry.options(component.name, component.options)
+    for component in method.train.augment:
+        augmentations.check_name(component.name)
 
 
 def _folder() -> Any:

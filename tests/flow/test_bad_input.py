@@ -184,6 +184,17 @@ def test_a_bad_image_is_named_and_the_others_are_segmented(trained, command, tmp
         (("plan_and_train", "1", "--method", "nnunett"), "no method 'nnunett'"),
         (("plan_and_train", "1", "--metod", "nnunet"), "--metod"),
         (("plan_and_train", "1", "--set", "train.epoch=3"), "epoch"),
+        (("plan", "1", "--set", "train.loss={name='dise'}"), "unknown loss 'dise': did you mean 'dice'?"),
+        (
+            ("plan", "1", "--set", "train.augment=[{name='miror'}]"),
+            "unknown augmentation 'miror': did you mean 'mirror'?",
+        ),
+        (("plan", "1", "--set", "train.sampler.options={shar=1}"), "option 'shar' = 1: did you mean 'share'?"),
+        (("plan", "1", "--set", "plan.normalization=[{name='zscor'}]"), "did you mean 'zscore'?"),
+        (
+            ("plan", "1", "--set", "plan.normalization=[{name='hu_window'}]", "--device", "cpu"),
+            "channel 'T1' is not CT, which this method's normalisation (hu_window) is for: choose another method",
+        ),
         (("plan_and_train", "1", "-c", "3d_ful"), "3d_ful"),
         (("plan_and_train", "1", "-c", "3d_fullres", "-f", "9", "--device", "cpu"), "there is no fold '9'"),
         (("plan_and_train", "1", "--device", "gpu"), "unknown device 'gpu'"),
