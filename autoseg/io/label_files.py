@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
-from autoseg.io.images import READABLE_ENDINGS, image_ending
+from autoseg.io.images import READABLE_ENDINGS, image_ending, without_previews
 
 logger = logging.getLogger(__name__)
 _SHOWN = 5
@@ -59,11 +59,8 @@ def find_label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder", "check the path")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        ending = image_ending(path)
-        if ending is None or path.name.startswith(".") or not path.is_file():
-            continue
-        case_id = path.name[: -len(ending)]
+    for path in without_previews([path for path in sorted(folder.iterdir()) if path.is_file()]):
+        case_id = path.name[: -len(image_ending(path) or "")]
         if case_id in files:
             raise DatasetError(f"{path} and {files[case_id].name} are the same case", "remove one", case_id=case_id)
         files[case_id] = path

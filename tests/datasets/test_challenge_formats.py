@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -266,7 +267,8 @@ def test_what_the_conversion_knows_need_not_be_said(chaos: Path, tmp_path: Path)
     assert complete(dataset.folder, "kits19", {}) == ("kits19", {})
     assert complete(dataset.folder, "no_such", {}) == ("no_such", {})
     (tmp_path / "Dataset104_Liver").mkdir()
-    assert complete(tmp_path / "Dataset104_Liver", None, {}) == ("msd", {"task": "Task104_Liver"})
+    assert complete(tmp_path / "Dataset004_Liver", None, {}) == ("msd", {"task": "Task04_Liver"})
+    assert complete(tmp_path / "Dataset104_Liver", None, {}) == ("masks", {})  # no task of the Decathlon
     shutil.copy(dataset.folder / "conversion.json", tmp_path / "Dataset104_Liver")
     text = (tmp_path / "Dataset104_Liver" / "conversion.json").read_text()
     (tmp_path / "Dataset104_Liver" / "conversion.json").write_text(text.replace('"chaos"', '"gone"'))
@@ -396,3 +398,67 @@ def test_real_labels_of_2015_come_back(test_data: Path, tmp_path: Path) -> None:
     for name in ("qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):
         assert bytes(np.asarray(header[name])) == bytes(np.asarray(image[name]))
     submit.run(replace(options, input=tmp_path / "out", output=None, check=True), workspace)
+
+
+class TestTars:
+    """BraTS takes tars since 2021; the others do not."""
+
+    @pytest.fixture
+    def workspace(self, tmp_path: Path) -> Workspace:
+        workspace = Workspace(tmp_path / "workspace")
+        source = load_converter("brats").example(tmp_path / "source")
+        convert.run(convert.Options("brats", source, id=5, workers=1), workspace)
+        return workspace
+
+    @pytest.fixture
+    def options(self, workspace: Workspace, tmp_path: Path) -> submit.Options:
+        raw = RawDataset.open(workspace.raw_dataset(workspace.resolve_dataset("5")))
+        images, masks = raw.folder / "imagesTr", raw.folder / "labelsTr"
+        return submit.Options(masks, raw.name, output=tmp_path / "a.tar.gz", format="brats2021", images=images)
+
+    @pytest.mark.parametrize(("name", "mode"), [("a.tar", "r:"), ("a.tar.gz", "r:gz"), ("a.tgz", "r:gz")])
+    def test_they_are_written_the_same_each_time_and_pass(
+        self, options: submit.Options, workspace: Workspace, name: str, mode: str
+    ) -> None:
+        assert options.output is not None
+        archive = submit.run(replace(options, output=options.output.with_name(name)), workspace)
+        content = archive.read_bytes()
+        with tarfile.open(archive, mode) as tar:
+            names = tar.getnames()
+        assert names == sorted(names)
+        assert len(names) == 2
+        submit.run(replace(options, input=archive, output=None, check=True), workspace)
+        assert submit.run(replace(options, output=archive), workspace).read_bytes() == content
+
+    def test_each_file_is_named(
+        self, options: submit.Options, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        archive = submit.run(options, workspace)
+        with tarfile.open(archive) as tar:
+            tar.extractall(tmp_path / "files", filter="data")
+        first, second = sorted((tmp_path / "files").iterdir())
+        write_label(first, np.ones((3, 3, 3), np.uint8), Geometry((3, 3, 3), (1, 1, 1)))
+        second.rename(second.with_name("notes.txt"))
+        (tmp_path / "files" / "link.nii.gz").symlink_to(first)
+        (tmp_path / "files" / second.name).symlink_to(first)
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(tmp_path / "files", ".")
+        with pytest.raises(SubmissionError):
+            submit.run(replace(options, input=archive, output=None, check=True), workspace)
+        lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert [line.partition(":")[0] for line in lines] == [first.name, second.name, "link.nii.gz", "notes.txt"]
+        for line, problem in zip(lines, ("its shape is", "is a link", "no test case", "no test case"), strict=True):
+            assert problem in line
+
+    def test_one_that_is_cut_off(self, options: submit.Options, workspace: Workspace) -> None:
+        archive = submit.run(options, workspace)
+        for size in (len(archive.read_bytes()) // 2, 20):
+            archive.write_bytes(archive.read_bytes()[:size])
+            with pytest.raises(SubmissionError, match=r"a\.tar\.gz (is damaged|is cut off|cannot be read)"):
+                submit.run(replace(options, input=archive, output=None, check=True), workspace)
+
+    def test_others_do_not_take_them(self, options: submit.Options, workspace: Workspace) -> None:
+        with pytest.raises(SubmissionError, match=r"is a tar, brats2013 takes a zip: pack it so"):
+            submit.run(replace(options, format="brats2013", settings=(("values", "2017"),)), workspace)
+        assert options.output is not None
+        assert not list(options.output.parent.glob("*.tar.gz*"))
