@@ -97,6 +97,7 @@ def plan_and_train(
     *,
     configurations: Configurations = (),
     folds: Folds = (),
+    num_folds: int | None = None,
     skip_bad_cases: Flag = False,
     training: Training = TRAINING,
     common: Common = COMMON,
@@ -108,7 +109,8 @@ def plan_and_train(
     Args:
         dataset: Id, name or folder.
         configurations: Only these of 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres.
-        folds: Numbers [default: all five], or `all` for every case at once.
+        folds: Numbers [default: every one], or `all` for every case at once.
+        num_folds: Folds of the cross-validation [default: as planned before, else 5].
         skip_bad_cases: Leave out training cases that cannot be used, instead of stopping.
     """
     workspace = common.open("plan_and_train")
@@ -118,6 +120,7 @@ def plan_and_train(
         workspace.resolve_dataset(dataset),
         configurations=configurations,
         folds=folds,
+        num_folds=num_folds,
         workers=common.workers,
         skip_bad_cases=skip_bad_cases,
         **training.settings(),

@@ -1,4 +1,4 @@
-"""Which case trains and which validates: five seeded folds, whole patients and overlap groups on one side."""
+"""Which case trains and which validates: seeded folds, whole patients and overlap groups on one side."""
 
 from __future__ import annotations
 
@@ -14,29 +14,42 @@ from autoseg.specs.dataset import Provenance
 from autoseg.specs.splits import Fold, Splits
 
 FOLDS = 5
+"""Unless told otherwise."""
 SEED = 12345
 
 
-def make_splits(case_ids: Sequence[str], provenance: Mapping[str, Provenance] | None = None) -> Splits:
-    """Five folds over the sorted ids; fewer where there are fewer cases (or groups of cases).
+def make_splits(
+    case_ids: Sequence[str], provenance: Mapping[str, Provenance] | None = None, *, folds: int = FOLDS
+) -> Splits:
+    """Folds over the sorted ids; fewer than wanted where there are fewer cases (or groups of cases).
 
     Without groups the folds are those of scikit-learn's `KFold(5, shuffle=True, random_state=12345)`, as nnU-Net v2
     makes them. Cases that share a patient or an overlap group stay on one side. A single case (or group) trains and
     validates on itself.
+
+    Args:
+        case_ids: Of all cases.
+        provenance: Patients and overlap groups by case.
+        folds: Wanted number, 5 as in nnU-Net v2.
+
+    Raises:
+        SpecError: Fewer than two folds are wanted.
     """
+    if folds < 2:
+        raise SpecError(f"{folds} fold(s) hold nothing out", "give --num-folds 2 or more; -f all trains on every case")
     cases = sorted(case_ids)
     groups = grouped(cases, provenance or {})
     if len(groups) == 1:
         return Splits(origin="one case: it trains and validates", folds=(Fold(train=tuple(cases), val=tuple(cases)),))
-    count = min(FOLDS, len(groups))
+    count = min(folds, len(groups))
     singles = len(groups) == len(cases)
     held_out = _shuffled_folds(groups, count) if singles else _balanced_folds(groups, count)
-    folds = tuple(
+    parts = tuple(
         Fold(train=tuple(case for case in cases if case not in val), val=tuple(case for case in cases if case in val))
         for val in held_out
     )
     kind = "kfold" if singles else f"grouped kfold, {len(groups)} groups"
-    return Splits(origin=f"{kind}({count}, seed {SEED})", folds=folds)
+    return Splits(origin=f"{kind}({count}, seed {SEED})", folds=parts)
 
 
 def grouped(cases: Sequence[str], provenance: Mapping[str, Provenance]) -> tuple[tuple[str, ...], ...]:
@@ -121,6 +134,11 @@ def leaks(splits: Splits, provenance: Mapping[str, Provenance]) -> tuple[str, ..
             if fold.train != fold.val and (common := sorted(sides[0] & sides[1])):
                 found.append(f"fold {number}: {name.replace('_', ' ')} {common[0]} is on both sides")
     return tuple(found)
+
+
+def chosen_folds(splits: Splits) -> int | None:
+    """Number of folds that these were made with; None for folds that were read from a file."""
+    return len(splits.folds) if splits.origin.startswith(("kfold", "grouped kfold")) else None
 
 
 def _shuffled_folds(groups: Sequence[tuple[str, ...]], count: int) -> list[set[str]]:

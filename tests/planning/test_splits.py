@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.core.errors import SpecError
-from autoseg.planning.splits import leaks, make_splits, read_splits, share_of_training
+from autoseg.planning.splits import chosen_folds, leaks, make_splits, read_splits, share_of_training
 from autoseg.specs.dataset import Provenance
 from autoseg.specs.splits import Fold
 
@@ -34,6 +34,25 @@ def test_folds_equal_scikit_learns(count: str) -> None:
 def test_fewer_cases_than_folds_leave_one_out() -> None:
     splits = make_splits(names(3))
     assert sorted(fold.val for fold in splits.folds) == [("case_0000",), ("case_0001",), ("case_0002",)]
+
+
+@given(count=st.integers(2, 12), cases=st.integers(2, 30))
+def test_every_case_is_held_out_once(count: int, cases: int) -> None:
+    splits = make_splits(names(cases), folds=count)
+    assert len(splits.folds) == min(count, cases)
+    assert sorted(case for fold in splits.folds for case in fold.val) == names(cases)
+    assert max(len(fold.val) for fold in splits.folds) - min(len(fold.val) for fold in splits.folds) <= 1
+    assert chosen_folds(splits) == len(splits.folds)
+
+
+def test_one_fold_holds_nothing_out() -> None:
+    with pytest.raises(SpecError, match=r"1 fold\(s\) hold nothing out: give --num-folds 2 or more"):
+        make_splits(names(4), folds=1)
+
+
+def test_folds_of_a_file_are_nobodys_number() -> None:
+    given = read_splits([{"train": ["a"], "val": ["b"]}], "splits_final.json", ["a", "b"])
+    assert chosen_folds(given) is None
 
 
 def test_a_single_case_trains_and_validates() -> None:

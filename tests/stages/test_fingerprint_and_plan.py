@@ -212,6 +212,25 @@ def test_wanted_configuration_that_does_not_come_out(workspace: Workspace) -> No
         plan(workspace, configurations=("3d_lowres",))
 
 
+def test_the_number_of_folds_is_a_choice_that_is_kept(workspace: Workspace) -> None:
+    def folds() -> int:
+        return len(Splits.load(workspace.splits(NAME, "nnunet")).folds)
+
+    fingerprint(workspace)
+    plan(workspace, num_folds=2)
+    assert folds() == 2
+    plan(workspace)
+    assert folds() == 2, "nobody asked for another number"
+    with pytest.raises(SpecError, match=r"holds other folds than kfold\(3, seed 12345\) gives now: give --replan"):
+        plan(workspace, num_folds=3)
+    plan(workspace, num_folds=3, replan=True)
+    assert folds() == 3
+    given = [{"train": ["case_0", "case_1"], "val": ["case_2"]}]
+    (workspace.raw_dataset(NAME) / "splits_final.json").write_text(json.dumps(given))
+    with pytest.raises(SpecError, match="has 1 folds, not 3: change it, or leave --num-folds out"):
+        plan(workspace, num_folds=3, replan=True)
+
+
 def test_folds_of_the_raw_folder_are_used(workspace: Workspace) -> None:
     fingerprint(workspace)
     folds = [{"train": ["case_0", "case_1"], "val": ["case_2"]}]
