@@ -272,7 +272,7 @@ def test_what_the_conversion_knows_need_not_be_said(chaos: Path, tmp_path: Path)
     shutil.copy(dataset.folder / "conversion.json", tmp_path / "Dataset104_Liver")
     text = (tmp_path / "Dataset104_Liver" / "conversion.json").read_text()
     (tmp_path / "Dataset104_Liver" / "conversion.json").write_text(text.replace('"chaos"', '"gone"'))
-    assert complete(tmp_path / "Dataset104_Liver", None, {})[0] == "msd"
+    assert complete(tmp_path / "Dataset104_Liver", None, {})[0] == "masks"
 
 
 def test_chaos_slices_follow_the_names_of_the_scan(chaos: Path, tmp_path: Path) -> None:
