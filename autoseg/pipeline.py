@@ -55,6 +55,7 @@ class Options(TrainingSettings):
         dataset: Folder name of the data set.
         configurations: Only these; empty means every planned one.
         folds: Numbers or `all`; empty means every fold.
+        num_folds: Of the cross-validation; None keeps what is planned, or takes 5.
         workers: Processes for work on many cases; None is as many as pay.
         skip_bad_cases: Leave out and name training cases that cannot be used, instead of stopping.
     """
@@ -62,6 +63,7 @@ class Options(TrainingSettings):
     dataset: str
     configurations: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
+    num_folds: int | None = None
     workers: int | None = None
     skip_bad_cases: bool = False
 
@@ -141,6 +143,7 @@ def prepare(options: Options, workspace: Workspace) -> Prepared:
             overrides=options.overrides,
             device=options.device,
             replan=options.replan,
+            num_folds=options.num_folds,
         ),
         workspace,
     )
