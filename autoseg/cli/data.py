@@ -106,6 +106,7 @@ def plan(
     overrides: Overrides = (),
     device: str = "auto",
     replan: Flag = False,
+    num_folds: int | None = None,
     common: Common = COMMON,
 ) -> int:
     """Decide spacing, patch, batch and network of every configuration, and print why.
@@ -117,6 +118,7 @@ def plan(
         overrides: Setting section.key=value, may be repeated.
         device: Device to plan for: auto, cpu, cuda, cuda:1 or mps.
         replan: Replace a plan made with other settings.
+        num_folds: Folds of the cross-validation [default: as planned before, else 5].
     """
     workspace = common.open("plan")
     from rich.console import Console
@@ -128,7 +130,13 @@ def plan(
 
     name = workspace.resolve_dataset(dataset)
     options = stage.Options(
-        name, method=method, configurations=configurations or None, overrides=overrides, device=device, replan=replan
+        name,
+        method=method,
+        configurations=configurations or None,
+        overrides=overrides,
+        device=device,
+        replan=replan,
+        num_folds=num_folds,
     )
     made = stage.run(options, workspace)
     fingerprint = Fingerprint.load(workspace.fingerprint(name))
