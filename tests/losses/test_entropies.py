@@ -44,11 +44,14 @@ def test_bce_of_regions(regions):
     torch.testing.assert_close(loss("bce", space=REGIONS)(x, y), binary_cross_entropy_with_logits(x, y.float()))
 
 
-def test_bce_of_classes_takes_each_against_the_rest(classes):
-    x, y = classes
-    truth = one_hot(y[:, 0], 3).movedim(-1, 1).float()
+@pytest.mark.parametrize("heads", [2, 3, 4, 6])
+def test_bce_of_classes_takes_each_against_the_rest(heads):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, heads, 5, 4, generator=generator), torch.randint(heads, (2, 1, 5, 4), generator=generator)
+    truth = one_hot(y[:, 0], heads).movedim(-1, 1).float()
     expected = binary_cross_entropy(x.softmax(1)[:, 1:], truth[:, 1:])
-    torch.testing.assert_close(loss("bce")(x, y), expected)
+    space = LabelSpace.parse({"background": 0, **{f"class {head}": head for head in range(1, heads)}})
+    torch.testing.assert_close(loss("bce", space=space)(x, y), expected)
 
 
 def test_bce_of_classes_still_learns_where_it_is_surely_wrong():
