@@ -18,6 +18,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.devices.memory import available_memory_bytes
 from autoseg.imageops.orient import orient
 from autoseg.inference._axes import AxisMap, axis_maps
+from autoseg.inference.region import Found
 from autoseg.specs.case import CaseRecord
 from autoseg.specs.plan import Resampling
 
@@ -40,11 +41,15 @@ class MemberLogits:
         logits: (heads, Z, Y, X), float32 or float16, on the CPU.
         record: How the case came to that grid.
         rule: How to come back.
+        found: Of the first stage of a region-of-interest cascade, for its second.
+        weight: Share of the member in a mean of several.
     """
 
     logits: torch.Tensor
     record: CaseRecord
     rule: Resampling
+    found: Found | None = None
+    weight: float = 1.0
 
 
 def labels_on_native_grid(logits: torch.Tensor, record: CaseRecord, space: LabelSpace, rule: Resampling) -> Labels:
@@ -74,7 +79,7 @@ def merged_labels_on_native_grid(members: Sequence[MemberLogits], space: LabelSp
     """As `labels_on_native_grid`, for the mean of the members' probabilities (softmax, or sigmoid for regions).
 
     Args:
-        members: Of one case; plan grids may differ, orientation, transpose and crop may not.
+        members: Of one case, with their weights; plan grids may differ, orientation, transpose and crop may not.
         space: As in `labels_on_native_grid`.
 
     Raises:
@@ -94,7 +99,7 @@ def merged_labels_on_native_grid(members: Sequence[MemberLogits], space: LabelSp
     decide = _decide_regions if space.is_regions else _decide_classes
 
     def fill(box: Box) -> None:
-        blocks = [_Block(member.logits, along, box) for member, along in zip(members, maps, strict=True)]
+        blocks = [_Block(member, along, box) for member, along in zip(members, maps, strict=True)]
         decided = decide(blocks, values)
         target[box] = decided if isinstance(decided, int) else decided.numpy()
 
@@ -132,9 +137,10 @@ def _boxes(shape: Sequence[int], *, convex: bool) -> list[Box]:
 class _Block:
     """One member's logits around one box of the native grid."""
 
-    def __init__(self, logits: torch.Tensor, maps: Sequence[AxisMap], box: Box) -> None:
+    def __init__(self, member: MemberLogits, maps: Sequence[AxisMap], box: Box) -> None:
+        self.weight = member.weight
         self.maps = [along.rows(part) for along, part in zip(maps, box, strict=True)]
-        around = logits[:, self.maps[0].support, self.maps[1].support, self.maps[2].support]
+        around = member.logits[:, self.maps[0].support, self.maps[1].support, self.maps[2].support]
         self.source = around.float()  # (heads, z, y, x)
         self.convex = all(along.convex for along in maps)
         self.shape = tuple(part.stop - part.start for part in box)
@@ -156,13 +162,26 @@ class _Block:
         return values
 
 
+def decided_labels(member: MemberLogits, space: LabelSpace) -> npt.NDArray[np.int32]:
+    """Labels (Z, Y, X) where the logits are, without any interpolation."""
+    logits, values = member.logits, torch.tensor(space.head_values)
+    if not space.is_regions:
+        decided = _labels_of_largest(logits, values)
+    else:
+        decided = torch.zeros(logits.shape[1:], dtype=torch.int32)
+        for value, scores in zip(space.head_values, logits, strict=True):
+            decided[scores > 0] = value
+    return decided.numpy()
+
+
 def _decide_classes(blocks: Sequence[_Block], values: torch.Tensor) -> torch.Tensor | int:
     candidates = [_possible_winners(block) for block in blocks]
     if all(len(some) == 1 and some[0] == candidates[0][0] for some in candidates):
         return int(values[candidates[0][0]])
     if len(blocks) == 1:
         return _labels_of_largest(blocks[0].heads(candidates[0]), values[candidates[0]])
-    return _labels_of_largest(sum((block.heads().softmax(0) for block in blocks), torch.zeros(())), values)
+    scores = sum((block.heads().softmax(0) * block.weight for block in blocks), torch.zeros(()))
+    return _labels_of_largest(scores, values)
 
 
 def _labels_of_largest(scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -202,7 +221,8 @@ def _decide_regions(blocks: Sequence[_Block], values: torch.Tensor) -> torch.Ten
     if len(blocks) == 1:
         inside = blocks[0].heads(chosen) > 0
     else:
-        inside = sum((block.heads(chosen).sigmoid() for block in blocks), torch.zeros(())) > len(blocks) / 2
+        chances = sum((block.heads(chosen).sigmoid() * block.weight for block in blocks), torch.zeros(()))
+        inside = chances > sum(block.weight for block in blocks) / 2
     labels = torch.zeros(blocks[0].shape, dtype=values.dtype)
     for value, mask in zip(values[chosen], inside, strict=True):
         labels[mask] = value

@@ -117,13 +117,7 @@ class HeldOut:
         """
         run = self.run
         network = build_network(run.configuration, channels=len(run.channels), space=self.space, weights=self.weights)
-        choices = run.method.predict
-        runner = Runner(
-            self.space,
-            mirror_axes=run.mirror_axes if choices.mirror else (),
-            step_size=choices.step_size,
-            device=device,
-        )
+        runner = self.runner(device)
         earlier = None
         if run.configuration.previous_stage is not None:
             # Those that training used, whose digest is in `run.json`.
@@ -136,6 +130,16 @@ class HeldOut:
             write=self._write,
             previous=None if earlier is None else lambda case_id: StoredLabels(earlier, case_id).read(),
         )
+
+    def runner(self, device: str) -> Runner:
+        """Settings of the run's prediction: those of its method; a first stage has those of its second's region."""
+        run, choices = self.run, self.run.method.predict
+        mirror, step_size = choices.mirror, choices.step_size
+        region = run.method.plan.region
+        if region is not None and run.configuration.region is None:
+            mirror, step_size = region.mirror, region.step_size
+        axes = run.mirror_axes if mirror else ()
+        return Runner(self.space, mirror_axes=axes, step_size=step_size, device=device)
 
     def _files(self, case_id: str) -> tuple[Path, ...]:
         mask, name = self.mask(case_id), self.run.configuration.name

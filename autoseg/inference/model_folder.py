@@ -105,6 +105,22 @@ def load_members(
     return tuple(members)
 
 
+def space_of(model: Model, final: Sequence[str]) -> LabelSpace:
+    """What the labels of some members' average mean.
+
+    Args:
+        model: The recipe.
+        final: Members whose probabilities are averaged.
+
+    Raises:
+        SpecError: They cannot be averaged: their labels differ, or one looks at a region alone.
+    """
+    chosen = [model.members[name].configuration for name in final]
+    if len(chosen) > 1 and any(one.labels is not None or one.region is not None for one in chosen):
+        raise SpecError(f"{' and '.join(final)} have other labels or regions: no average", "name one of them alone")
+    return chosen[0].label_space(model.labels, model.regions_class_order)
+
+
 def with_previous_stages(model: Model, name: str) -> tuple[str, ...]:
     """A member after the cascade stages that it needs, first stage first.
 
@@ -153,7 +169,7 @@ def build_network(
 
 
 def _load_member(folder: Path, model: Model, member: Member, folds: Sequence[str]) -> LoadedMember:
-    space = LabelSpace.parse(model.labels, model.regions_class_order)
+    space = member.configuration.label_space(model.labels, model.regions_class_order)
     name = member.configuration.name
     for fold in folds:
         if fold not in member.weights:

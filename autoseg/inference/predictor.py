@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.geometry import Geometry
-from autoseg.core.labels import LabelSpace
-from autoseg.devices.precision import choose_precision
-from autoseg.devices.select import select_device
-from autoseg.inference.cascade import PreviousLabels, with_previous_labels
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
-from autoseg.inference.forward import Precision, cast_networks
-from autoseg.inference.model_folder import LoadedMember, load_members, read_model
-from autoseg.inference.sliding import predict_logits
+from autoseg.inference.forward import Precision
+from autoseg.inference.model_folder import LoadedMember, load_members, read_model, space_of
+from autoseg.inference.region import merge_found
+from autoseg.inference.region_stage import RegionStage
+from autoseg.inference.runner import PreparedCase, RawImage, Runner
 from autoseg.inference.sources import as_image
 from autoseg.inference.steps import read_steps
 from autoseg.postprocessing import apply_steps
 from autoseg.preprocessing.case import preprocess_case
 from autoseg.preprocessing.masks import labels_on_plan_grid
-from autoseg.specs.case import CaseRecord
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
-from autoseg.specs.plan import Configuration
+from autoseg.specs.plan import Configuration, Region
+
+__all__ = ["Prediction", "Predictor", "PreparedCase", "Runner"]
 
 Array = npt.NDArray[Any]
 
@@ -48,80 +47,6 @@ class Prediction:
     geometry: Geometry
 
 
-@dataclass(frozen=True)
-class PreparedCase:
-    """An image on the grid of each member.
-
-    Attributes:
-        case_id: Name for messages.
-        images: Digest of a preprocessing -> image (C, Z, Y, X) and its record.
-    """
-
-    case_id: str
-    images: dict[str, tuple[torch.Tensor, CaseRecord]]
-
-
-class Runner:
-    """Networks on a device with the settings of the sliding window.
-
-    Args:
-        space: What the heads mean.
-        mirror_axes: Axes (z, y, x) to average mirrored copies over; empty for none.
-        step_size: Window step as a share of the patch.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        precision: Type to compute in; `auto` takes the fastest that the device has.
-    """
-
-    def __init__(
-        self,
-        space: LabelSpace,
-        *,
-        mirror_axes: Sequence[int],
-        step_size: float,
-        device: str = "auto",
-        precision: Literal["auto"] | Precision = "auto",
-    ) -> None:
-        self.space = space
-        self.mirror_axes = tuple(mirror_axes)
-        self.step_size = step_size
-        self.device = select_device(device)
-        self.precision: Precision = choose_precision(self.device, precision)
-
-    def place(self, networks: Sequence[nn.Module]) -> tuple[nn.Module, ...]:
-        """Networks on the device, in the type to compute in."""
-        return cast_networks(networks, device=self.device, precision=self.precision)
-
-    def logits(
-        self,
-        networks: Sequence[nn.Module],
-        configuration: Configuration,
-        image: torch.Tensor,
-        record: CaseRecord,
-        previous: PreviousLabels | None = None,
-    ) -> MemberLogits:
-        """Run one member over one case.
-
-        Args:
-            networks: From `place`.
-            configuration: Patch and resampling.
-            image: (C, Z, Y, X) on the member's grid.
-            record: How it came there.
-            previous: Labels (Z, Y, X) of the previous stage on the member's grid, for a cascade.
-        """
-        if previous is not None:
-            image = with_previous_labels(image, previous, self.space.foreground_values)
-        logits = predict_logits(
-            networks,
-            image,
-            patch_size_voxels=configuration.patch_size_voxels,
-            step_size=self.step_size,
-            mirror_axes=self.mirror_axes,
-            device=self.device,
-            precision=self.precision,
-        )
-        return MemberLogits(logits, record, configuration.preprocessing.resampling)
-
-
 class Predictor:
     """A trained model, ready to segment.
 
@@ -131,6 +56,7 @@ class Predictor:
         final: Configurations whose probabilities are averaged.
         runner: Device and settings.
         steps: Post-processing of the labels.
+        first: Finds the organ where the member looks at a region.
     """
 
     def __init__(
@@ -141,6 +67,7 @@ class Predictor:
         final: Sequence[str],
         runner: Runner,
         steps: Sequence[Component] = (),
+        first: Predictor | None = None,
     ) -> None:
         self.model = model
         self.space = runner.space
@@ -148,6 +75,9 @@ class Predictor:
         self.final = tuple(final)
         self.steps = tuple(steps)
         self.members = tuple(LoadedMember(member.configuration, runner.place(member.networks)) for member in members)
+        self.first = first
+        last = self.members[-1]
+        self.region = None if first is None else RegionStage(last.configuration, last.networks, runner)
 
     @classmethod
     def load(
@@ -181,17 +111,50 @@ class Predictor:
         folder = Path(folder)
         model = read_model(folder)
         members = load_members(folder, model, configurations=configurations, folds=folds)
+        final = tuple(configurations) or model.selected
         mirrors = model.predict.mirror if mirror is None else mirror
         runner = Runner(
-            LabelSpace.parse(model.labels, model.regions_class_order),
+            space_of(model, final),
             mirror_axes=model.mirror_axes if mirrors else (),
             step_size=model.predict.step_size if step_size is None else step_size,
             device=device,
             precision=precision,
         )
-        final = tuple(configurations) or model.selected
         steps = read_steps(folder, model, final) if postprocess else ()
-        return cls(model, members, final=final, runner=runner, steps=steps)
+        region = members[-1].configuration.region
+        first = None
+        if region is not None:
+            *earlier, last = members
+            first = cls._load_first(folder, model, earlier, region, mirror=mirror, device=device, precision=precision)
+            members = (last,)
+        return cls(model, members, final=final, runner=runner, steps=steps, first=first)
+
+    @classmethod
+    def _load_first(
+        cls,
+        folder: Path,
+        model: Model,
+        members: Sequence[LoadedMember],
+        region: Region,
+        *,
+        mirror: bool | None,
+        device: str,
+        precision: Literal["auto"] | Precision,
+    ) -> Self:
+        """Whatever finds the organ: a model inside of the model folder, or earlier members."""
+        mirrors = region.mirror and mirror is not False
+        if region.model is not None:
+            path = folder / region.model
+            return cls.load(path, device=device, step_size=region.step_size, mirror=mirrors, precision=precision)
+        stage: Configuration = members[-1].configuration
+        runner = Runner(
+            space_of(model, (stage.name,)),
+            mirror_axes=model.mirror_axes if mirrors else (),
+            step_size=region.step_size,
+            device=device,
+            precision=precision,
+        )
+        return cls(model, members, final=(stage.name,), runner=runner)
 
     def predict(self, source: Any) -> Prediction:
         """Segment one image.
@@ -220,6 +183,9 @@ class Predictor:
                 "give the channels that the model was trained on, in that order",
                 case_id=case_id,
             )
+        if self.first is not None:
+            # The second stage's part of the image is known when the first has run.
+            return replace(self.first.prepare(image, geometry, case_id=case_id), raw=RawImage(image, geometry, case_id))
         images = {}
         sections = [member.configuration.preprocessing for member in self.members]
         for digest, section in {section.digest(): section for section in sections}.items():
@@ -233,6 +199,10 @@ class Predictor:
         Returns:
             One per configuration of `final`.
         """
+        if self.first is not None and self.region is not None and case.raw is not None:
+            started = time.perf_counter()
+            organ = self.first.labels(self.first.logits(case))
+            return (self.region.logits(case.raw, organ, started=started),)
         done: dict[str, MemberLogits] = {}
         for member in self.members:
             configuration = member.configuration
@@ -247,4 +217,6 @@ class Predictor:
     def labels(self, members: Sequence[MemberLogits]) -> Labels:
         """Labels (Z, Y, X) of the members' mean probabilities on the image's own grid, post-processed."""
         labels = merged_labels_on_native_grid(members, self.space)
+        if members[0].found is not None:
+            merge_found(labels, members[0].found, self.space, members[0].record.original.spacing_mm)
         return apply_steps(self.steps, labels, members[0].record.original.spacing_mm)

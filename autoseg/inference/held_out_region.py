@@ -1,0 +1,54 @@
+"""Held-out cases of a region-of-interest cascade: from the raw images, the way that new images go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from autoseg.inference.case_log import CaseLog
+from autoseg.inference.conveyor import Finished, run_conveyor
+from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
+from autoseg.inference.held_out import HeldOut
+from autoseg.inference.model_folder import build_network
+from autoseg.inference.region import merge_found
+from autoseg.inference.region_stage import RawImage, RegionStage
+from autoseg.io.images import read_label, write_label
+from autoseg.io.raw import RawCase, read_case
+
+
+def predict_region_cases(
+    fold: HeldOut, cases: Sequence[RawCase], masks: Mapping[str, Path], *, device: str = "auto"
+) -> Iterator[Finished[RawCase]]:
+    """Write the masks of some held-out cases, and what happened to each.
+
+    Args:
+        fold: A finished training of the second stage.
+        cases: Raw cases.
+        masks: Case id -> mask of the first stage, by a network that has not seen the case.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged, or of another network.
+    """
+    run = fold.run
+    network = build_network(run.configuration, channels=len(run.channels), space=fold.space, weights=fold.weights)
+    runner = fold.runner(device)
+    stage = RegionStage(run.configuration, runner.place([network]), runner)
+    log = CaseLog(fold.mask("").parent)
+
+    def prepare(case: RawCase) -> tuple[RawImage, Labels]:
+        array, geometry, _ = read_case(case, channels=run.channels)
+        return RawImage(array, geometry, case.case_id), read_label(masks[case.case_id])[0]
+
+    def compute(prepared: tuple[RawImage, Labels]) -> MemberLogits:
+        return stage.logits(*prepared)
+
+    def finish(case: RawCase, member: MemberLogits) -> None:
+        labels = merged_labels_on_native_grid([member], fold.space)
+        geometry = member.record.original.geometry()
+        if member.found is not None:
+            merge_found(labels, member.found, fold.space, geometry.spacing_mm)
+            log.write(case.case_id, member.found.story)
+        write_label(fold.mask(case.case_id), labels, geometry)
+
+    yield from run_conveyor(cases, prepare=prepare, compute=compute, finish=finish)

@@ -1,0 +1,114 @@
+"""An image made ready for networks, and networks on a device with the settings of the sliding window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from autoseg.core.geometry import Geometry
+from autoseg.core.labels import LabelSpace
+from autoseg.devices.precision import choose_precision
+from autoseg.devices.select import select_device
+from autoseg.inference.cascade import PreviousLabels, with_previous_labels
+from autoseg.inference.export import MemberLogits
+from autoseg.inference.forward import Precision, cast_networks
+from autoseg.inference.sliding import predict_logits
+from autoseg.specs.case import CaseRecord
+from autoseg.specs.plan import Configuration
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image as read.
+
+    Attributes:
+        array: (C, Z, Y, X).
+        geometry: Its grid.
+        case_id: Name for messages.
+    """
+
+    array: npt.NDArray[np.floating[Any]]
+    geometry: Geometry
+    case_id: str
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """An image on the grid of each member.
+
+    Attributes:
+        case_id: Name for messages.
+        images: Digest of a preprocessing -> image (C, Z, Y, X) and its record.
+        raw: The image as read, where a later stage cuts its own part of it.
+    """
+
+    case_id: str
+    images: dict[str, tuple[torch.Tensor, CaseRecord]]
+    raw: RawImage | None = None
+
+
+class Runner:
+    """Networks on a device with the settings of the sliding window.
+
+    Args:
+        space: What the heads mean.
+        mirror_axes: Axes (z, y, x) to average mirrored copies over; empty for none.
+        step_size: Window step as a share of the patch.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        precision: Type to compute in; `auto` takes the fastest that the device has.
+    """
+
+    def __init__(
+        self,
+        space: LabelSpace,
+        *,
+        mirror_axes: Sequence[int],
+        step_size: float,
+        device: str = "auto",
+        precision: Literal["auto"] | Precision = "auto",
+    ) -> None:
+        self.space = space
+        self.mirror_axes = tuple(mirror_axes)
+        self.step_size = step_size
+        self.device = select_device(device)
+        self.precision: Precision = choose_precision(self.device, precision)
+
+    def place(self, networks: Sequence[nn.Module]) -> tuple[nn.Module, ...]:
+        """Networks on the device, in the type to compute in."""
+        return cast_networks(networks, device=self.device, precision=self.precision)
+
+    def logits(
+        self,
+        networks: Sequence[nn.Module],
+        configuration: Configuration,
+        image: torch.Tensor,
+        record: CaseRecord,
+        previous: PreviousLabels | None = None,
+    ) -> MemberLogits:
+        """Run one member over one case.
+
+        Args:
+            networks: From `place`.
+            configuration: Patch and resampling.
+            image: (C, Z, Y, X) on the member's grid.
+            record: How it came there.
+            previous: Labels (Z, Y, X) of the previous stage on the member's grid, for a cascade.
+        """
+        if previous is not None:
+            image = with_previous_labels(image, previous, configuration.previous_values(self.space))
+        logits = predict_logits(
+            networks,
+            image,
+            patch_size_voxels=configuration.patch_size_voxels,
+            step_size=self.step_size,
+            mirror_axes=self.mirror_axes,
+            device=self.device,
+            precision=self.precision,
+        )
+        return MemberLogits(logits, record, configuration.preprocessing.resampling)
