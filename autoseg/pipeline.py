@@ -239,6 +239,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
             output=report,
             dataset=options.dataset,
             cases=held_out,
+            figures=True,
             workers=options.workers,
         ),
         workspace,

@@ -107,6 +107,7 @@ def plan(
     device: str = "auto",
     replan: Flag = False,
     num_folds: int | None = None,
+    figures: Flag = False,
     common: Common = COMMON,
 ) -> int:
     """Decide spacing, patch, batch and network of every configuration, and print why.
@@ -119,6 +120,7 @@ def plan(
         device: Device to plan for: auto, cpu, cuda, cuda:1 or mps.
         replan: Replace a plan made with other settings.
         num_folds: Folds of the cross-validation [default: as planned before, else 5].
+        figures: Also draw the classes of every split, and the mean of all cases with the box that holds them.
     """
     workspace = common.open("plan")
     from rich.console import Console
@@ -142,6 +144,10 @@ def plan(
     fingerprint = Fingerprint.load(workspace.fingerprint(name))
     splits = Splits.load(workspace.splits(name, made.method))
     Console().print(plan_view(made, fingerprint, splits))
+    if figures:
+        from autoseg.commands import plan_figures
+
+        plan_figures.run(plan_figures.Options(name, method=made.method, workers=common.workers), workspace)
     return DONE
 
 

@@ -57,7 +57,7 @@ def _draw_class(axes: Any, name: str, *, sides: Sequence[str], shares: Sequence[
     axes.barh(range(len(shares)), shares, height=0.7, color=colours)
     axes.axvline(shares[0], color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
     for place, share in enumerate(shares):
-        axes.text(share + 0.02 * largest, place, f"{share:.3g} %", va="center", fontsize=7.5, color=INK)
+        axes.text(1.3 * largest, place, f"{share:.3g} %", va="center", ha="right", fontsize=7.5, color=INK)
     axes.set_xlim(0, 1.32 * largest)
     axes.set_title(name, fontsize=10, loc="left")
     axes.set_xticks([])

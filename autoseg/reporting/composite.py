@@ -33,19 +33,17 @@ PANEL_INCHES = 4.0
 class Projections:
     """What of a case enters the composite.
 
-    The mean (maximum) over cases, seen along an axis, is the mean (maximum) over cases of what each looks like along
-    it: so planes are kept, never a sum of volumes.
+    The mean over cases, seen along an axis, is the mean over cases of what each looks like along it: so planes are
+    kept, never a sum of volumes.
 
     Attributes:
-        mean: Mean along z, y and x of the image scaled to 0 to 1, canonical axes.
-        maximum: The same with the maximum.
+        planes: Mean along z, y and x of the image scaled to 0 to 1, canonical axes.
         size_mm: Extent (z, y, x).
         spacing_mm: (z, y, x).
         box_mm: First and last border of the voxels that are not zero, from the centre of the volume.
     """
 
-    mean: tuple[Plane, ...]
-    maximum: tuple[Plane, ...]
+    planes: tuple[Plane, ...]
     size_mm: Triple
     spacing_mm: Triple
     box_mm: tuple[Triple, Triple]
@@ -57,8 +55,8 @@ class Composite:
 
     Attributes:
         cases: Number of cases.
-        mean: Mean over cases along z, y and x.
-        maximum: Maximum over cases along z, y and x.
+        mean: Mean over cases, along z, y and x.
+        maximum: Maximum over cases of their means along z, y and x: where there is anything in any case.
         spacing_mm: Of the frame.
         shape_voxels: Of the frame.
         box_voxels: First and one-past-last voxel, per axis, of the smallest box with every voxel that is not zero.
@@ -106,8 +104,7 @@ def project_case(case: RawCase, *, channels: tuple[str, ...]) -> Projections:
     centre, spacing = np.asarray(grid.shape) / 2, np.asarray(grid.spacing_mm)
     first, last = (_triple((np.asarray(corner) - centre) * spacing) for corner in box_bounds(nonzero_box(turned)))
     return Projections(
-        mean=tuple(volume.mean(axis=axis, dtype=np.float32) for axis in range(3)),
-        maximum=tuple(volume.max(axis=axis) for axis in range(3)),
+        planes=tuple(volume.mean(axis=axis, dtype=np.float32) for axis in range(3)),
         size_mm=_triple(np.asarray(grid.shape) * spacing),
         spacing_mm=grid.spacing_mm,
         box_mm=(first, last),
@@ -125,8 +122,9 @@ def combine(found: Sequence[Projections]) -> Composite:
     mean, maximum = [], []
     for axis in range(3):
         kept = [other for other in range(3) if other != axis]
-        mean.append(np.mean([_placed(each.mean[axis], each, kept, shape, spacing) for each in found], axis=0))
-        maximum.append(np.max([_placed(each.maximum[axis], each, kept, shape, spacing) for each in found], axis=0))
+        placed = [_placed(each.planes[axis], each, kept, shape, spacing) for each in found]
+        mean.append(np.mean(placed, axis=0))
+        maximum.append(np.max(placed, axis=0))
     borders = [np.min([each.box_mm[0] for each in found], axis=0), np.max([each.box_mm[1] for each in found], axis=0)]
     voxels = [border / np.asarray(spacing) + np.asarray(shape) / 2 for border in borders]
     # A little tolerance, so that rounding of the millimetres does not add a voxel.
@@ -144,35 +142,40 @@ def draw_composite(composite: Composite, picture: Path, *, title: str) -> None:
         picture: PNG to write.
         title: Heading.
     """
-    from matplotlib.patches import Rectangle
-
     extent = [length * step for length, step in zip(composite.shape_voxels, composite.spacing_mm, strict=True)]
     widths, heights = (extent[2], extent[2], extent[1]), (extent[1], extent[0], extent[0])
     scale = PANEL_INCHES / max(*widths, *heights)
-    figure = new_figure(sum(widths) * scale + 0.8, 2 * max(heights) * scale + 1.5)
+    figure = new_figure(sum(widths) * scale + 0.8, 2 * max(heights) * scale + 1.2)
     grid = figure.subplots(2, 3, squeeze=False, width_ratios=widths)
     for row, name, planes in zip(grid, ("mean", "maximum"), (composite.mean, composite.maximum), strict=True):
         for axis, axes in enumerate(row):
-            rows, columns = [other for other in range(3) if other != axis]
-            aspect = composite.spacing_mm[rows] / composite.spacing_mm[columns]
-            # Superior is up: z grows upwards in the views that have it.
-            upwards = "upper" if axis == 0 else "lower"
-            top = float(np.percentile(planes[axis], 99.9)) or 1.0
-            axes.imshow(planes[axis], cmap="gray", vmin=0, vmax=top, aspect=aspect, origin=upwards)
-            (first, last) = composite.box_voxels
-            corner, size = (
-                (first[columns] - 0.5, first[rows] - 0.5),
-                (last[columns] - first[columns], last[rows] - first[rows]),
-            )
-            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX_COLOUR, linewidth=1.6))
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if row is grid[0]:
-                axes.set_title(VIEWS[axis], fontsize=10)
+            _draw_view(axes, planes[axis], composite, axis=axis)
         row[0].set_ylabel(f"{name} over cases", fontsize=10)
+    for axes, view in zip(grid[0], VIEWS, strict=True):
+        axes.set_title(view, fontsize=10)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left")
     figure.supxlabel(_box_text(composite), fontsize=9, color=FAINT)
     save_figure(figure, picture)
+
+
+def _draw_view(axes: Any, plane: Plane, composite: Composite, *, axis: int) -> None:
+    """One plane with the borders of the box."""
+    from matplotlib.colors import PowerNorm
+    from matplotlib.patches import Rectangle
+
+    rows, columns = (other for other in range(3) if other != axis)
+    aspect = composite.spacing_mm[rows] / composite.spacing_mm[columns]
+    # Faint borders decide a crop: dark values get more of the grey scale.
+    norm = PowerNorm(0.6, vmin=0, vmax=float(np.percentile(plane, 99.9)) or 1.0)
+    # z grows upwards in the views that have it, as superior is up.
+    axes.imshow(plane, cmap="gray", norm=norm, aspect=aspect, origin="upper" if axis == 0 else "lower")
+    first, last = composite.box_voxels
+    size = last[columns] - first[columns], last[rows] - first[rows]
+    corner = (first[columns] - 0.5, first[rows] - 0.5)
+    axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BOX_COLOUR, linewidth=1.6, clip_on=False, zorder=5))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def _box_text(composite: Composite) -> str:

@@ -61,11 +61,24 @@ def test_the_same_command_again_trains_nothing(workspace, command):
 
 
 def test_a_method_that_cannot_is_named_and_the_others_are_compared(workspace, command):
-    # A fold that the plan does not have is a mistake of the call, but it only shows after planning.
-    settings = ("--set", "train.optimizer.learning_rate=0.005")
-    result = command(*ARGUMENTS, *settings, workspace=workspace)
+    run = workspace / "runs" / NAME / "nnunet" / "2d" / "fold_0" / "run.json"
+    kept = run.read_text()
+    run.write_text(kept.replace('"seed": 0', '"seed": 5'))
+    result = command(*ARGUMENTS, workspace=workspace)
+    run.write_text(kept)
+    assert result.code == 3
+    assert "holds a run with another seed" in result.said
+    assert [bool(row["problem"]) for row in rows(workspace)] == [False]
+    result = command(*ARGUMENTS, "--set", "train.optimizer.learning_rate=0.005", workspace=workspace)
     assert result.code == 2
-    assert "holds a run with another method" in result.lines[-1]
+    assert "nothing to compare on" in result.lines[-1]
+
+
+def test_a_plan_can_be_drawn(workspace, command):
+    assert command("plan", "1", "--figures", "--device", "cpu", workspace=workspace).code == 0
+    folder = workspace / "prepared" / NAME / "autoseg"
+    for name in ("classes.png", "composite.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_share_can_be_packed_and_the_whole_model_stays(workspace, command):
