@@ -118,6 +118,8 @@ def _scored_as(edition: Edition, case: str) -> str:
     variant = group.group(1).lower() if group else "gli"
     if edition.name == "2024":
         return "brats2025:met" if variant == "met" else "brats2024:gli"
+    if edition.name == "2017" and re.match(r"brats2021_", case, re.IGNORECASE):
+        return "brats2020:2021"
     names = {"2015": "brats2020", "2017": "brats2020", "ped": "brats2024:ped", "men_rt": "brats2024:men_rt"}
     return names.get(edition.name, f"brats2023:{variant}")
 

@@ -88,6 +88,7 @@ class Kits(Converter):
             name=f"{self.spec().dataset_name}{edition}",
             reference=self.spec().citation,
             licence=self.spec().licence,
+            scoring="kits19" if edition == "2019" else self.spec().scoring,
         )
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:

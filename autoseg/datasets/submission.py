@@ -41,6 +41,8 @@ class SubmissionFormat(Protocol):
     """Word on the command line."""
     container: Literal["zip", "folder"]
     """One archive, or a folder."""
+    also: tuple[Literal["tar"], ...]
+    """Other containers that the challenge takes."""
     allowed: tuple[int, ...] | None
     """Values that may occur; None takes the labels of the data set."""
     values: Mapping[int, int]

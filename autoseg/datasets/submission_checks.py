@@ -38,7 +38,7 @@ def check_submission(
     """Judge every file that is there or should be, by name.
 
     Args:
-        archive: Zip or folder.
+        archive: Zip, tar or folder.
         form: The format.
         entries: What must be in it.
         allowed: Values of a mask.
@@ -59,13 +59,22 @@ def check_submission(
             also = f", also as {', '.join(others)}" if others else ""
             yield FileCheck(paths[0], (f"it is there {len(paths)} times{also}",))
         elif key in expected:
-            with unpacked(archive, paths[0]) as file:
-                yield FileCheck(paths[0], form.problems(file, expected[key], allowed))
+            yield FileCheck(paths[0], _problems(archive, paths[0], form, expected[key], allowed))
         elif form.belongs(paths[0]):
             yield FileCheck(paths[0], belongs_elsewhere=True)
         else:
             names = f"names such as {min(entry.path for entry in entries)}" if entries else "no file"
             yield FileCheck(paths[0], (f"no test case has this name; expected are {names}",))
+
+
+def _problems(
+    archive: Path, path: str, form: SubmissionFormat, entry: Entry, allowed: Collection[int]
+) -> tuple[str, ...]:
+    try:
+        with unpacked(archive, path) as file:
+            return form.problems(file, entry, allowed)
+    except AutosegError as error:  # one damaged file is no reason to say nothing of the others
+        return (error.problem,)
 
 
 def mask_problems(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from autoseg.core.errors import SubmissionError
 from autoseg.core.workspace import Workspace
-from autoseg.datasets._archive import Content, Written, list_archive, write_folder, write_zip
+from autoseg.datasets._archive import Content, Written, kind_of, list_archive, write_folder, write_tar, write_zip
 from autoseg.datasets.submission import Entry, SubmissionFormat, load_format
 from autoseg.datasets.submission_checks import check_submission, mask_problems, say_verdicts
 from autoseg.datasets.submission_defaults import complete
@@ -24,6 +25,7 @@ from autoseg.specs.submission import Manifest, SubmittedFile
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+TARS = (".tar", ".tar.gz", ".tgz")
 PREDICTION = "predict.json"
 PACKAGES = ("autoseg", "nibabel", "numpy")
 
@@ -35,7 +37,7 @@ class Options:
     Attributes:
         input: Folder of masks; with `check` the archive or folder to judge.
         dataset: Folder name of the data set whose test cases are answered.
-        output: Archive to write; not used with `check`.
+        output: Archive to write, a tar where its name says so and the challenge takes it; not used with `check`.
         format: Submission format; None takes that of the converter that made the data set, else the Decathlon's.
         settings: Options of the format; what is not given is taken from how the data set was made.
         images: Folder of the test images; None takes `imagesTs` of the data set.
@@ -109,10 +111,17 @@ def _refuse(lines: Sequence[str]) -> None:
 
 
 def _judge(archive: Path, form: SubmissionFormat, entries: Sequence[Entry], allowed: set[int]) -> None:
+    if kind_of(archive) == "tar":
+        _refuse_tar(archive, form)
     verdicts = tuple(check_submission(archive, form, entries, allowed))
     _refuse(say_verdicts(verdicts, good=logger.info, bad=logger.error))
     for note in form.notes(list_archive(archive)):
         logger.warning("%s", note)
+
+
+def _refuse_tar(archive: Path, form: SubmissionFormat) -> None:
+    if "tar" not in form.also:
+        raise SubmissionError(f"{archive} is a tar, {form.name} takes a {form.container}", "pack it so")
 
 
 def _refuse_labels(form: SubmissionFormat, labels: set[int]) -> None:
@@ -127,10 +136,14 @@ def _write(
     """Write beside the archive, judge what is there, and only then give it its name."""
     if form.container == "folder" and archive.exists():
         raise SubmissionError(f"{archive} exists already", "remove it, or name another folder")
+    write: Callable[[Path, Mapping[str, Content]], Written] = write_folder if form.container == "folder" else write_zip
+    if archive.name.endswith(TARS):
+        _refuse_tar(archive, form)
+        write = functools.partial(write_tar, packed=not archive.name.endswith(".tar"))
     unjudged = archive.with_name(f".{archive.name}.part")
     _remove(unjudged)
     try:
-        written = (write_zip if form.container == "zip" else write_folder)(unjudged, files)
+        written = write(unjudged, files)
         _judge(unjudged, form, entries, allowed)
         unjudged.replace(archive)
     finally:

@@ -214,8 +214,11 @@ def test_check_sees_doubles_damage_and_other_files(options: Options, workspace: 
     archive.write_bytes(good[:place] + bytes([good[place] ^ 255]) + good[place + 1 :])
     with pytest.raises(SubmissionError, match="is damaged"):
         run(check, workspace)
+    archive.write_bytes(good[: len(good) // 2])
+    with pytest.raises(SubmissionError, match=r"\.zip is cut off: copy or pack it again"):
+        run(check, workspace)
     archive.write_bytes(b"no zip")
-    with pytest.raises(SubmissionError, match="is no zip"):
+    with pytest.raises(SubmissionError, match="is neither a zip nor a tar"):
         run(check, workspace)
     with pytest.raises(SubmissionError, match=r"none\.zip cannot be read"):
         run(replace(check, input=tmp_path / "none.zip"), workspace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ class LabelRules:
 
     allowed: tuple[int, ...] | None
     values: Mapping[int, int]
+    also: tuple[Literal["tar"], ...] = ()
 
     def key(self, path: str) -> str:
         """The whole name."""
@@ -70,8 +72,13 @@ def nifti_bytes(entry: Entry, labels: npt.NDArray[np.uint8], *, like: Path | Non
         return path.read_bytes()
 
 
-def refuse_absent(absent: Sequence[str], *, of: int) -> None:
+def refuse_absent(absent: Sequence[str], *, of: int, otherwise: str) -> None:
     """Refuse a submission without all cases of the test set.
+
+    Args:
+        absent: Those without an image.
+        of: Number of all.
+        otherwise: What the challenge does with a set that is not complete.
 
     Raises:
         SubmissionError: Some are absent.
@@ -80,5 +87,5 @@ def refuse_absent(absent: Sequence[str], *, of: int) -> None:
         named = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
         raise SubmissionError(
             f"{len(absent)} of the {of} test cases have no image: {named}",
-            "add them, since the challenge rejects an incomplete set, or try the rest out with --subset true",
+            f"add them, since the challenge {otherwise}, or try the rest out with --subset true",
         )

@@ -68,6 +68,7 @@ class BrainTumor(NiftiMasks):
     shape: Shape3 | None = None
     exact_qform: bool = False
     container: Literal["zip", "folder"] = "zip"
+    also: tuple[Literal["tar"], ...] = ()
 
     def entries(self, cases: Mapping[str, Path]) -> tuple[Entry, ...]:
         """`CASE.nii.gz`; any number of cases is taken, and those left out are scored as failed."""
@@ -128,6 +129,7 @@ def build(options: Options) -> BrainTumor:
         task=task,
         shape=_shape(year, task),
         exact_qform=year == "2023",
+        also=("tar",) if year >= "2021" else (),
     )
 
 

@@ -57,7 +57,7 @@ class Kidneys(NiftiMasks):
             found[int(match.group(1))] = Entry(case_id, f"{stem}.nii.gz", image)
         if self.year == "2019" and not self.subset:
             absent = [f"case_{number:05d}" for number in _TEST_2019 if number not in found]
-            refuse_absent(absent, of=len(_TEST_2019))
+            refuse_absent(absent, of=len(_TEST_2019), otherwise="takes absent masks for empty ones")
         return tuple(entry for _, entry in sorted(found.items()))
 
     def problems(self, file: Path, entry: Entry, allowed: Collection[int]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class LiverTumor(NiftiMasks):
             found[int(match.group(1))] = Entry(case_id, f"test-segmentation-{match.group(1)}.nii", image)
         if not self.subset:
             absent = [f"test-volume-{number}" for number in range(_COUNT) if number not in found]
-            refuse_absent(absent, of=_COUNT)
+            refuse_absent(absent, of=_COUNT, otherwise="rejects an incomplete set")
         return tuple(entry for _, entry in sorted(found.items()))
 
 

@@ -1,13 +1,14 @@
 """BraTS 2017 to 2020: Dice and HD95 of whole tumour, core and enhancing tumour, with a number for every empty case.
 
-Facts of the re-implementation in nnU-Net v1 (`Task082_BraTS_2020.py`); HD95 is MedPy's. 2021 and 2022 differ in the
-penalty alone (374, Synapse's scoring container).
+Facts of the re-implementation in nnU-Net v1 (`Task082_BraTS_2020.py`); HD95 is MedPy's. The variant `2021`, for 2021
+and 2022, has the penalty of their scoring container (374 mm and Dice 0 for a case that CaPTk cannot score,
+brats-dream-challenge-infra `Docker/score.py`); that a region empty on one side is such a case is our reading.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,25 +25,35 @@ from autoseg.specs.report import Score
 SHAPE: Final = (155, 240, 240)
 PENALTY_MM: Final = math.hypot(*SHAPE)
 """Diagonal of the challenge's images at 1 mm: 373.1287."""
-POLICY: Final = EmptyPolicy(
-    "brats2020",
-    overlap_both=1.0,
-    distance_both_mm=0.0,
-    distance_one_mm=PENALTY_MM,
-    description=f"both empty: Dice 1, HD95 0; one empty: Dice 0, HD95 {PENALTY_MM:.5f}; both enter the means",
-)
+PENALTIES_MM: Final = {"2020": PENALTY_MM, "2021": 374.0}
+"""By variant, for a region that is empty on one side."""
 
 
 class Options(BaseModel):
-    """There is nothing to choose."""
+    """Which years."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: Literal["2020", "2021"] = "2020"
+    """`2020` for 2017 to 2020, `2021` for 2021 and 2022."""
 
 
 class Brats2020Protocol(Protocol):
     """See the module's first line."""
 
     RANKED = ("dice", "hd95_mm")
+
+    def __init__(self, options: Options) -> None:
+        self.penalty_mm = PENALTIES_MM[options.variant]
+        self.policy = EmptyPolicy(
+            f"brats{options.variant}",
+            overlap_both=1.0,
+            distance_both_mm=0.0,
+            distance_one_mm=self.penalty_mm,
+            description=(
+                f"both empty: Dice 1, HD95 0; one empty: Dice 0, HD95 {self.penalty_mm:.5f}; both enter the means"
+            ),
+        )
 
     def regions(self, labels: LabelSpace) -> Regions:
         return find_regions(labels, UNTIL_2022)
@@ -52,9 +63,9 @@ class Brats2020Protocol(Protocol):
         if counts.empty == "none":
             dice = Score(value=2 * counts.tp / (counts.predicted + counts.referenced))
             found = voxel_surface_distances(pair.prediction, pair.reference, spacing_mm=(1, 1, 1), neighbours=6)
-            hd95 = Score(value=PENALTY_MM if found is None else found.hausdorff_joined_mm(95))
+            hd95 = Score(value=self.penalty_mm if found is None else found.hausdorff_joined_mm(95))
         else:
-            dice, hd95 = POLICY.overlap(counts.empty), POLICY.distance(counts.empty)
+            dice, hd95 = self.policy.overlap(counts.empty), self.policy.distance(counts.empty)
         return {
             "dice": dice,
             "hd95_mm": hd95,
@@ -72,11 +83,11 @@ class Brats2020Protocol(Protocol):
             ),
             "sensitivity": "TP / (TP + FN) of voxels; none where the reference is empty",
             "specificity": "TN / (TN + FP) of voxels of the whole image",
-            "empty masks": POLICY.description,
+            "empty masks": self.policy.description,
             "lesions": "not told apart: no components, no dilation, no size threshold",
         }
 
 
-def build(options: Options) -> Brats2020Protocol:  # noqa: ARG001 - every protocol is built from options
+def build(options: Options) -> Brats2020Protocol:
     """The protocol."""
-    return Brats2020Protocol()
+    return Brats2020Protocol(options)

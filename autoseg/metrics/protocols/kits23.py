@@ -13,17 +13,15 @@ from autoseg.core.labels import LabelSpace
 from autoseg.metrics.case import RegionPair, Regions
 from autoseg.metrics.empties import AGREE
 from autoseg.metrics.protocols._dice_nsd import dice_and_nsd
+from autoseg.metrics.protocols._kidneys import CYST, KIDNEY, KIDNEY_AND_MASS, MASS, TUMOR
 from autoseg.metrics.protocols._protocol import Protocol
 from autoseg.metrics.protocols._tissues import Region, find_regions
 from autoseg.specs.report import Score
 
-_KIDNEY: Final = ("kidney", "kidneys")
-_TUMOR: Final = ("tumor", "tumors", "kidneytumor")
-_CYST: Final = ("cyst", "cysts", "kidneycyst")
 WANTED: Final = {
-    "kidney_and_mass": Region((1, 2, 3), ("kidneyandmass", "kidneyandmasses"), (_KIDNEY, _TUMOR, _CYST)),
-    "mass": Region((2, 3), ("mass", "masses"), (_TUMOR, _CYST)),
-    "tumor": Region((2,), _TUMOR, (_TUMOR,)),
+    "kidney_and_mass": Region((1, 2, 3), KIDNEY_AND_MASS, (KIDNEY, TUMOR, CYST)),
+    "mass": Region((2, 3), MASS, (TUMOR, CYST)),
+    "tumor": Region((2,), TUMOR, (TUMOR,)),
 }
 TOLERANCES_MM: Final = {
     "kidney_and_mass": 1.0330772532390826,

@@ -103,6 +103,13 @@ def test_2020_has_a_number_for_every_empty_case() -> None:
     assert found["ET"]["sensitivity"] is None
 
 
+def test_2021_has_a_penalty_of_its_own() -> None:
+    found = score("brats2020:2021", "4....", "1222.")
+    assert (found["ET"]["dice"], found["ET"]["hd95_mm"]) == (0, 374)
+    assert "HD95 374.0" in load_protocol("brats2020:2021").definitions()["empty masks"]
+    assert score("brats2020:2021", "11111", "11...") == score("brats2020", "11111", "11...")
+
+
 def test_2020_joins_both_lists_for_hd95() -> None:
     # P -> R 0 0 1 2 3, R -> P 0 0: the 95th percentile of 0 0 0 0 1 2 3 lies at 5.7 of 6: 2 + 0.7.
     found = score("brats2020", "11111", "11...")["WT"]

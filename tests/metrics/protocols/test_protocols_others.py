@@ -19,10 +19,11 @@ ORGAN = LabelSpace.parse({"background": 0, "liver": 1})
 LABELS = {
     "lits": {"background": 0, "liver": 1, "tumor": 2},
     "lits_official": {"background": 0, "liver": 1, "tumor": 2},
+    "kits19": {"background": 0, "kidney": 1, "tumor": 2},
     "kits23": {"background": 0, "kidney": 1, "tumor": 2, "cyst": 3},
 }
 BRAIN = {"background": 0, "NETC": 1, "SNFH": 2, "ET": 3, "RC": 4}
-VARIANTS = ("brats2023:met", "brats2024:men_rt", "brats2024:met", "brats2025:met", "msd:liver")
+VARIANTS = ("brats2020:2021", "brats2023:met", "brats2024:men_rt", "brats2024:met", "brats2025:met", "msd:liver")
 
 
 def score(protocol: str, prediction: np.ndarray, reference: np.ndarray, labels: LabelSpace) -> dict[str, Any]:
@@ -49,6 +50,19 @@ def test_kits_scores_nested_classes() -> None:
     assert found["tumor"]["nsd"] == 0
     nothing = score("kits23", cube(2), cube(2), KITS)["tumor"]
     assert (nothing["dice"], nothing["nsd"]) == (1, 1)
+
+
+def test_kits_of_2019_scores_the_kidney_with_its_tumour() -> None:
+    reference, prediction = cube(2), cube(2)
+    reference[4, 4, 4:6], prediction[4, 4, 5:7] = 2, 2
+    assert score("kits19", prediction, reference, KITS) == {"kidney": {"dice": 1}, "tumor": {"dice": 0.5}}
+    assert score("kits19", cube(2), reference, KITS)["tumor"]["dice"] == 0
+    assert score("kits19", cube(2), cube(2), KITS)["tumor"]["dice"] == 0
+    rules, found = load_protocol("kits19"), []
+    for case, mask in (("a", prediction), ("b", reference)):
+        regions = evaluate_case(mask, reference, spacing_mm=(1, 1, 1), labels=KITS, protocol=rules)
+        found.append(CaseScores(id=case, regions=regions))
+    assert rules.summary(found)["mean"]["dice"].mean == pytest.approx((1 + 0.75) / 2)
 
 
 def test_kits_tolerance_lies_between_one_voxel_and_two() -> None:
@@ -104,7 +118,7 @@ def test_msd_takes_the_tolerance_of_the_task() -> None:
 
 def test_every_protocol_of_the_challenges_is_there() -> None:
     expected = {"autoseg", "brats2020", "brats2023", "brats2024", "brats2025"}
-    assert set(PROTOCOLS.names()) == expected | {"chaos", "kits23", "lits", "lits_official", "msd"}
+    assert set(PROTOCOLS.names()) == expected | {"chaos", "kits19", "kits23", "lits", "lits_official", "msd"}
     assert type(load_protocol("lits-official")) is type(load_protocol("lits_official"))
 
 
