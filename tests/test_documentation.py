@@ -14,7 +14,7 @@ import pytest
 from autoseg.cli import app
 from autoseg.cli.app import CTRL_C, DONE, QUARANTINED, RESUMABLE, USER_ERROR
 from autoseg.pipeline import STAGES
-from autoseg.planning.methods import load_method
+from autoseg.planning.methods import load_method, read_method
 from autoseg.specs.report import CaseScores, Report, Score
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +116,9 @@ def test_method_snippets_are_valid(marker, text, tmp_path):
         return
     path = tmp_path / "mine.toml"
     path.write_text(text if "extends" in values else f'extends = "autoseg"\n{text}')
-    assert load_method(path).name in ("mine", "gentle")
+    # A page on adding a component names its own, which does not exist.
+    load = read_method if marker == "made up" else load_method
+    assert load(path).name in ("mine", "gentle")
 
 
 def test_the_readme_lists_the_stages_and_the_exit_codes():
