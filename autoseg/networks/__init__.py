@@ -31,7 +31,8 @@ def cost(
         name: Registry name.
         options: Options of that network.
         topology: Depth, widths, strides, kernels.
-        patch_size_voxels: (z, y, x) or (y, x); divisible by the product of the strides.
+        patch_size_voxels: (z, y, x) or (y, x) of the output; divisible by the product of the strides unless the network
+            has context.
         channels: Input channels, with those of a cascade.
         heads: Output channels.
 
@@ -47,3 +48,17 @@ def cost(
         heads=heads,
     )
     return result
+
+
+def context_voxels(name: str, options: Mapping[str, Any] | None = None) -> tuple[int, ...] | None:
+    """By how many voxels per side a network's input is larger than its output; None when they are equal.
+
+    Args:
+        name: Registry name.
+        options: Options of that network.
+
+    Raises:
+        RegistryError: Unknown network or option.
+    """
+    voxels: tuple[int, ...] | None = getattr(networks.options(name, options), "context_voxels", None)
+    return voxels

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoseg.core.errors import GeometryError, SpecError
-from autoseg.networks import cost, networks
+from autoseg.networks import context_voxels, cost, networks
 from autoseg.networks._context import Context
 from autoseg.specs.plan import Topology
 
@@ -93,6 +93,12 @@ def test_minicubes_of_the_paper():
     for name in ("plain_unet", "segnet", "resunet", "residual_encoder_unet"):
         grown = cost(name, {"context_voxels": (10, 10, 10)}, **{**sizes})
         assert grown == cost(name, **{**sizes, "patch_size_voxels": (104, 120, 120)})
+
+
+def test_samplers_learn_the_context_from_the_options():
+    assert context_voxels("segnet", {"context_voxels": [4, 6]}) == (4, 6)
+    assert context_voxels("plain_unet") is None
+    assert context_voxels("folded_unet") is None
 
 
 def test_wrong_contexts_are_named():

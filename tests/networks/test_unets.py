@@ -58,6 +58,15 @@ def test_aliases_share_their_tensor_and_follow_a_dropout() -> None:
     assert named[f"decoder.{block}.conv.bias"] is state[f"{block}.conv.bias"]
 
 
+def test_only_some_layers_of_a_residual_block_have_dropout() -> None:
+    names = {f"b.{layer}.norm.weight": 0 for layer in ("conv1", "conv2", "skip.1")}
+    assert set(add_aliases(names, dropout=True)) - set(names) == {
+        "b.conv1.all_modules.2.weight",
+        "b.conv2.all_modules.1.weight",
+        "b.skip.1.all_modules.1.weight",
+    }
+
+
 def test_max_pool_moves_the_stack_behind_the_pool() -> None:
     network = build(GOLDEN[0], {"downsampling": "max_pool"})
     assert "encoder.stages.1.1.convs.0.conv.weight" in network.state_dict()
@@ -90,3 +99,48 @@ def test_residual_branches_start_at_zero() -> None:
 def test_options_choose_layers(options: dict, kind: type) -> None:
     assert any(isinstance(module, kind) for module in build(GOLDEN[0], options).modules())
     assert not any(isinstance(module, kind) for module in build(GOLDEN[0]).modules())
+
+
+def test_dropout_between_the_convolutions_of_a_stage() -> None:
+    network = build(GOLDEN[0], {"dropout": 0.2, "dropout_position": "between"})
+    first, *_, last = network.encoder.stages[2][0].convs
+    assert last.dropout is None
+    drawn: list[torch.Tensor] = []
+    first.nonlin.register_forward_hook(lambda _module, _inputs, output: drawn.append(output.clone()))
+    out = first.train()(torch.randn(8, first.conv.in_channels, 8, 8, 8))
+    dropped = (out == 0).flatten(2).all(2)
+    assert dropped.any()
+    torch.testing.assert_close(out[~dropped], drawn[0][~dropped] / 0.8)
+
+
+def test_bottleneck_convolutions_are_those_of_the_coarsest_stage() -> None:
+    network = build(GOLDEN[0], {"bottleneck_convolutions": 1})
+    usual = build(GOLDEN[0])
+    assert len(network.encoder.stages[-1][0].convs) == 1 < len(usual.encoder.stages[-1][0].convs)
+    assert len(network.encoder.stages[-2][0].convs) == len(usual.encoder.stages[-2][0].convs)
+
+
+def test_without_norm_there_is_nothing_between_convolution_and_activation() -> None:
+    network = build(GOLDEN[0], {"norm": "none"})
+    assert not [name for name in network.state_dict() if ".norm." in name]
+
+
+@pytest.mark.parametrize("alignment", ["per_level", "shared"])
+@pytest.mark.parametrize("offsets_from", ["encoder", "both"])
+def test_alignment_starts_at_the_network_without_it(alignment: str, offsets_from: str) -> None:
+    torch.manual_seed(0)
+    aligned = build(GOLDEN[0], {"skip": "aligned", "alignment": alignment, "offsets_from": offsets_from})
+    plain = build(GOLDEN[0])
+    lacking = plain.load_state_dict(aligned.state_dict(), strict=False)
+    assert not lacking.missing_keys
+    assert all(name.startswith("decoder.alignment.") for name in lacking.unexpected_keys)
+    image = torch.randn(1, 2, *GOLDEN[0]["patch"])
+    with torch.no_grad():
+        torch.testing.assert_close(aligned(image), plain(image), atol=1e-4, rtol=1e-4)
+
+
+def test_one_kernel_is_shared_by_all_levels() -> None:
+    state = build(GOLDEN[0], {"skip": "aligned", "alignment": "shared"}).state_dict()
+    kernels = [name for name in state if name.startswith("decoder.alignment.") and state[name].shape[:2] == (64, 64)]
+    assert kernels == ["decoder.alignment.shared.conv.weight"]
+    assert state["decoder.alignment.shared.offsets.weight"].shape == (81, 64, 3, 3, 3)
