@@ -22,6 +22,7 @@ from autoseg.cli.app import (
     Output,
     app,
 )
+from autoseg.core.errors import SpecError
 
 
 @app.command
@@ -40,6 +41,7 @@ def predict(
     overwrite: Flag = False,
     save_probabilities: Flag = False,
     no_postprocess: Flag = False,
+    weights: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
     common: Common = COMMON,
 ) -> int:
     """Segment every image of a folder.
@@ -60,6 +62,7 @@ def predict(
         overwrite: Predict again what is there.
         save_probabilities: Also keep compact probabilities.
         no_postprocess: Masks as the network gives them.
+        weights: Share of a member in the average, such as 3d_fullres=2 [default: the model's, else 1 each].
     """
     workspace = common.open("predict")
     from autoseg.stages import predict as stage
@@ -78,12 +81,21 @@ def predict(
         overwrite=overwrite,
         save_probabilities=save_probabilities,
         postprocess=not no_postprocess,
+        weights=dict(_weight(text) for text in weights),
         workers=common.workers,
     )
     outcome = stage.run(options, workspace)
     if not outcome.failed:
         return DONE
     return QUARANTINED if outcome.written or outcome.kept else USER_ERROR
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise SpecError(f"--weights {text}", "write CONFIGURATION=NUMBER, such as 3d_fullres=2") from None
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,26 @@ def with_previous_stages(model: Model, name: str) -> tuple[str, ...]:
         raise SpecError(f"the model of {model.dataset} has no configuration '{name}'", nearest(name, model.members))
     previous = model.members[name].configuration.previous_stage
     return (name,) if previous is None else (*with_previous_stages(model, previous), name)
+
+
+def checked_weights(model: Model, final: Sequence[str], asked: Mapping[str, float]) -> dict[str, float]:
+    """Share of every member in the average.
+
+    Args:
+        model: Has weights of its own, or none.
+        final: Members that are averaged.
+        asked: Weights that count instead of the model's, if there are any.
+
+    Raises:
+        SpecError: A weight that is not positive, or of a configuration that is not averaged.
+    """
+    for name, weight in asked.items():
+        if name not in final:
+            raise SpecError(f"'{name}' has a weight, but is not averaged", nearest(name, final))
+        if not (math.isfinite(weight) and weight > 0):
+            raise SpecError(f"the weight of '{name}' is {weight:g}", "give a positive number, or leave the member out")
+    chosen = dict(asked) or model.member_weights
+    return {name: chosen.get(name, 1.0) for name in final}
 
 
 def build_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,7 +16,7 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.geometry import Geometry
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.forward import Precision
-from autoseg.inference.model_folder import LoadedMember, load_members, read_model, space_of
+from autoseg.inference.model_folder import LoadedMember, checked_weights, load_members, read_model, space_of
 from autoseg.inference.region import merge_found
 from autoseg.inference.region_stage import RegionStage
 from autoseg.inference.runner import PreparedCase, RawImage, Runner
@@ -74,6 +74,7 @@ class Predictor:
         self.runner = runner
         self.final = tuple(final)
         self.steps = tuple(steps)
+        self.weights: dict[str, float] = {}
         self.members = tuple(LoadedMember(member.configuration, runner.place(member.networks)) for member in members)
         self.first = first
         last = self.members[-1]
@@ -91,6 +92,7 @@ class Predictor:
         mirror: bool | None = None,
         precision: Literal["auto"] | Precision = "auto",
         postprocess: bool = True,
+        weights: Mapping[str, float] | None = None,
     ) -> Self:
         """Read a model folder.
 
@@ -103,6 +105,7 @@ class Predictor:
             mirror: Average over mirrored copies; None takes the model's.
             precision: `auto`, `float32`, `bfloat16` or `float16`.
             postprocess: Apply the steps of `postprocess.json`, which hold for the selected members.
+            weights: Member -> share in the average, 1 where it is not named; None takes the model's.
 
         Raises:
             SpecError: Not a model folder, or a configuration or fold that the model does not have.
@@ -112,6 +115,7 @@ class Predictor:
         model = read_model(folder)
         members = load_members(folder, model, configurations=configurations, folds=folds)
         final = tuple(configurations) or model.selected
+        shares = checked_weights(model, final, weights or {})
         mirrors = model.predict.mirror if mirror is None else mirror
         runner = Runner(
             space_of(model, final),
@@ -127,7 +131,9 @@ class Predictor:
             *earlier, last = members
             first = cls._load_first(folder, model, earlier, region, mirror=mirror, device=device, precision=precision)
             members = (last,)
-        return cls(model, members, final=final, runner=runner, steps=steps, first=first)
+        predictor = cls(model, members, final=final, runner=runner, steps=steps, first=first)
+        predictor.weights = shares
+        return predictor
 
     @classmethod
     def _load_first(
@@ -211,8 +217,10 @@ class Predictor:
             if configuration.previous_stage is not None:
                 earlier = merged_labels_on_native_grid((done[configuration.previous_stage],), self.space)
                 previous = labels_on_plan_grid(earlier, record, configuration.preprocessing.resampling)
-            done[configuration.name] = self.runner.logits(member.networks, configuration, image, record, previous)
-        return tuple(done[name] for name in self.final)
+            half = len(self.final) > 1  # they wait for each other
+            found = self.runner.logits(member.networks, configuration, image, record, previous, half=half)
+            done[configuration.name] = found
+        return tuple(replace(done[name], weight=self.weights.get(name, 1.0)) for name in self.final)
 
     def labels(self, members: Sequence[MemberLogits]) -> Labels:
         """Labels (Z, Y, X) of the members' mean probabilities on the image's own grid, post-processed."""

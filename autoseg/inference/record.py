@@ -24,6 +24,8 @@ class Settings(Protocol):
     @property
     def precision(self) -> str: ...
     @property
+    def weights(self) -> dict[str, float]: ...
+    @property
     def postprocess(self) -> bool: ...
 
 
@@ -50,5 +52,6 @@ def prediction_record(folder: Path, model: Model, asked: Settings) -> Prediction
         mirror_axes=model.mirror_axes if mirrors else (),
         step_size=model.predict.step_size if asked.step_size is None else asked.step_size,
         precision=asked.precision,
+        weights=asked.weights,
         steps=read_steps(folder, model, final) if asked.postprocess else (),
     )

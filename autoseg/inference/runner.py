@@ -90,6 +90,8 @@ class Runner:
         image: torch.Tensor,
         record: CaseRecord,
         previous: PreviousLabels | None = None,
+        *,
+        half: bool = False,
     ) -> MemberLogits:
         """Run one member over one case.
 
@@ -99,6 +101,7 @@ class Runner:
             image: (C, Z, Y, X) on the member's grid.
             record: How it came there.
             previous: Labels (Z, Y, X) of the previous stage on the member's grid, for a cascade.
+            half: Logits in float16, however small: they wait in memory for other members.
         """
         if previous is not None:
             image = with_previous_labels(image, previous, configuration.previous_values(self.space))
@@ -110,5 +113,6 @@ class Runner:
             mirror_axes=self.mirror_axes,
             device=self.device,
             precision=self.precision,
+            half=half,
         )
         return MemberLogits(logits, record, configuration.preprocessing.resampling)

@@ -55,6 +55,7 @@ def predict_logits(
     device: Device = "cpu",
     precision: Precision = "float32",
     batch_windows: int | None = None,
+    half: bool = False,
 ) -> torch.Tensor:
     """Average the networks' logits over windows, mirrored copies and folds.
 
@@ -67,6 +68,7 @@ def predict_logits(
         device: Where the networks are.
         precision: Type to compute in: networks already of that type run as they are, others under autocast.
         batch_windows: Window copies per pass; None picks what is fastest on the device.
+        half: Give float16, however small the volume.
 
     Returns:
         (heads, Z, Y, X) on the CPU, float32, or float16 above `FLOAT32_LIMIT_BYTES`.
@@ -83,7 +85,7 @@ def predict_logits(
     passes = Passes(tuple(networks), flips, torch.device(device), precision)
     with torch.inference_mode():
         slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows)
-        logits = _collect(slabs, tuple(padded.shape[1:]))
+        logits = _collect(slabs, tuple(padded.shape[1:]), half=half)
     return logits[(slice(None), *inside)]
 
 
@@ -150,15 +152,15 @@ def _advance(buffer: torch.Tensor, axis: int, slices: int) -> torch.Tensor:
     return torch.cat([kept, torch.zeros_like(buffer.narrow(axis, 0, slices))], dim=axis)
 
 
-def _collect(slabs: Iterator[Slab], shape: tuple[int, ...]) -> torch.Tensor:
+def _collect(slabs: Iterator[Slab], shape: tuple[int, ...], *, half: bool) -> torch.Tensor:
     """Put slabs together on the CPU, in the narrowest type that keeps the size reasonable."""
     logits = torch.empty(0)
     for top, slab in slabs:
+        large = 4 * slab.shape[0] * math.prod(shape) > FLOAT32_LIMIT_BYTES
+        kind = torch.float16 if half or large else torch.float32
         if slab.shape[1:] == shape:
-            return slab.cpu()
+            return slab.to("cpu", kind)
         if not logits.numel():
-            heads = slab.shape[0]
-            large = 4 * heads * math.prod(shape) > FLOAT32_LIMIT_BYTES
-            logits = torch.empty((heads, *shape), dtype=torch.float16 if large else torch.float32)
+            logits = torch.empty((slab.shape[0], *shape), dtype=kind)
         logits[:, top : top + slab.shape[1]] = slab
     return logits

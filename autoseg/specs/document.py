@@ -22,8 +22,13 @@ class Section(BaseModel):
 
     def digest(self) -> str:
         """12 hexadecimal digits that change with any field, and with the order of mappings (that of labels counts)."""
-        text = json.dumps(self.model_dump(mode="json"), separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest_of(self.model_dump(mode="json"))
+
+
+def digest_of(values: Any) -> str:
+    """12 hexadecimal digits of plain values; the order of mappings counts."""
+    text = json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Component(Section):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from autoseg.specs.document import Document, Section
+from typing import Annotated
+
+from pydantic import Field
+
+from autoseg.specs.document import Document, Section, digest_of
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.plan import Configuration
 
@@ -47,7 +51,15 @@ class Model(Document):
     """The scores that chose them."""
     training_cases: int
     """Cases seen by any fold."""
+    member_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    """Configuration -> its share in the average; 1 where it is not named."""
     licence: str = ""
     """Licence of the training data."""
     versions: dict[str, str] = {}
     """Package -> version."""
+
+    def digest(self) -> str:
+        """As of any section; without weights it is what it was before models could have any."""
+        if self.member_weights:
+            return super().digest()
+        return digest_of({key: value for key, value in self.model_dump(mode="json").items() if key != "member_weights"})

@@ -24,5 +24,7 @@ class PredictionRecord(Document):
     """Window step as a share of the patch."""
     precision: str
     """Type computed in."""
+    weights: dict[str, float] = {}
+    """Member -> share in the average, as asked for; empty takes the model's."""
     steps: tuple[Component, ...] = ()
     """Post-processing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Literal
 from autoseg.core.errors import DatasetError
 from autoseg.core.workspace import Workspace
 from autoseg.devices.select import limit_threads
+from autoseg.inference.case_log import CaseLog
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import Job, claim_jobs, find_jobs
+from autoseg.inference.next_stage import first_masks
 from autoseg.inference.record import prediction_record
 from autoseg.io.images import write_label
-from autoseg.io.raw import read_case
+from autoseg.io.raw import RawCase, RawDataset, read_case
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.reporting.cases_view import follow_cases
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.model import MODEL_FILE, Model
+from autoseg.specs.splits import Splits
 
 if TYPE_CHECKING:
+    from autoseg.inference.conveyor import Finished
     from autoseg.inference.export import MemberLogits
+    from autoseg.inference.held_out import HeldOut
     from autoseg.inference.predictor import PreparedCase
 
 logger = logging.getLogger(__name__)
@@ -49,6 +54,7 @@ class Options:
         overwrite: Predict again what is there.
         save_probabilities: Also keep compact probabilities.
         postprocess: Apply the steps that the model folder names.
+        weights: Member -> share in the average; empty takes the model's.
         workers: Cases read, and written, beside the one that is computed; None is one.
         threads: CPU threads; None leaves torch's choice.
     """
@@ -67,6 +73,7 @@ class Options:
     overwrite: bool = False
     save_probabilities: bool = False
     postprocess: bool = True
+    weights: dict[str, float] = field(default_factory=dict)
     workers: int | None = None
     threads: int | None = None
 
@@ -145,11 +152,27 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     waiting, kept = fold.waiting()
     if not waiting:
         return Outcome(kept=kept)
-    stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
-    finished = fold.predict(waiting, stored, device=options.device)
     title = f"{options.configuration} fold {options.fold}"
-    written, failed = follow_cases(title, ((each.item.case_id, each) for each in finished), len(waiting))
+    if fold.run.configuration.region is None:
+        stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
+        finished = ((each.item.case_id, each) for each in fold.predict(waiting, stored, device=options.device))
+    else:
+        splits = Splits.load(workspace.splits(options.dataset, fold.run.method.name))
+        finished = _in_regions(fold, waiting, splits, workspace.raw_dataset(options.dataset), options.device)
+    written, failed = follow_cases(title, finished, len(waiting))
     return Outcome(written, kept, failed)
+
+
+def _in_regions(
+    fold: HeldOut, case_ids: Sequence[str], splits: Splits, raw: Path, device: str
+) -> Iterator[tuple[str, Finished[RawCase]]]:
+    """Held-out cases of a second stage, whose box depends on what the first stage finds in the raw image."""
+    from autoseg.inference.held_out_region import predict_region_cases
+
+    masks = first_masks(fold.folder, fold.run.configuration, splits, case_ids)
+    cases = [case for case in RawDataset.scan(raw)[0].training if case.case_id in masks]
+    for each in predict_region_cases(fold, cases, masks, device=device):
+        yield each.item.case_id, each
 
 
 def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -167,11 +190,14 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
         mirror=options.mirror,
         precision=options.precision,
         postprocess=options.postprocess,
+        weights=options.weights,
     )
 
     def prepare(job: Job) -> PreparedCase:
         image, geometry, _ = read_case(job.case, channels=predictor.model.channels)
         return predictor.prepare(image, geometry, case_id=job.case.case_id)
+
+    log = CaseLog(jobs[0].output.parent)
 
     def finish(job: Job, members: tuple[MemberLogits, ...]) -> None:
         if options.save_probabilities:
@@ -180,6 +206,8 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
                 save_probabilities(target, name, member, regions=predictor.space.is_regions)
         geometry = members[0].record.original.geometry()
         write_label(job.output, predictor.labels(members), geometry, like=job.case.images[0])
+        if members[0].found is not None:
+            log.write(job.case.case_id, members[0].found.story)
 
     ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
     finished = run_conveyor(jobs, prepare=prepare, compute=predictor.logits, finish=finish, ahead=ahead)

@@ -126,7 +126,7 @@ def test_probabilities_are_kept_to_half_a_percent(
     member = predictor.logits(predictor.prepare(image.array, image.geometry))[1]
     save_probabilities(tmp_path / "kept", "3d_fullres", member, regions=regions)
     found, record = load_probabilities(tmp_path / "kept", "3d_fullres")
-    expected = member.logits.sigmoid() if regions else member.logits.softmax(0)
+    expected = member.logits.float().sigmoid() if regions else member.logits.float().softmax(0)
     np.testing.assert_allclose(found, expected.numpy(), atol=0.0021)
     assert record == member.record
 
