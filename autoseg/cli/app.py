@@ -22,6 +22,7 @@ from autoseg.core.workspace import Workspace
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
 """Exit codes; 1 is a bug, with its traceback."""
 logger = logging.getLogger("autoseg")
+CONVERTERS = "dataset_conversion"
 
 
 def _split(_kind: type, tokens: Sequence[object]) -> tuple[str, ...]:
@@ -127,22 +128,44 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
 
 
+class _Once(logging.Filter):
+    """Converters look at their source more than once and would repeat themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is not a converter's, or new."""
+        if not record.name.startswith(CONVERTERS):
+            return True
+        message = record.getMessage()
+        is_new = message not in self.said
+        self.said.add(message)
+        return is_new
+
+
 def _start_logging(verb: str, level: str, root: Path) -> None:
     """Plain lines on standard error, and everything in a file of the workspace when there is one."""
-    root_logger = logging.getLogger("autoseg")
-    root_logger.setLevel(logging.DEBUG)
-    for handler in tuple(root_logger.handlers):
-        root_logger.removeHandler(handler)
-        with contextlib.suppress(OSError):
-            handler.close()
     console = logging.StreamHandler()
     console.setLevel(level.upper())
     console.setFormatter(logging.Formatter(f"{verb}: %(message)s"))
-    root_logger.addHandler(console)
+    handlers: list[logging.Handler] = [console]
     if root.is_dir():
         folder = root / "logs"
         with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
         file = _LogFile(folder / f"{time.strftime('%Y%m%d-%H%M%S')}_{verb}_{os.getpid()}.log", delay=True)
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        root_logger.addHandler(file)
+        handlers.append(file)
+    for handler in handlers:
+        handler.addFilter(_Once())
+    for name in ("autoseg", CONVERTERS):
+        own = logging.getLogger(name)
+        own.setLevel(logging.DEBUG)
+        for handler in tuple(own.handlers):
+            own.removeHandler(handler)
+            with contextlib.suppress(OSError):
+                handler.close()
+        for handler in handlers:
+            own.addHandler(handler)

@@ -138,6 +138,15 @@ def test_no_option_is_taken_for_a_slip(command, options):
     assert dict(own_options(flags, (), command=command)) == dict.fromkeys(options, "1")
 
 
+def test_converters_are_heard(capsys, tmp_path):
+    source = load_converter("merge").example(tmp_path)
+    assert run_command(["convert", "merge", str(source), "--datasets", "1,2", "--workspace", str(source)]) == 0
+    said = capsys.readouterr().err
+    assert said.count("convert: first of Dataset002_Second is left out: it is one of Dataset001_First") == 1
+    (log,) = (source / "logs").glob("*_convert_*.log")
+    assert "is left out" in log.read_text()
+
+
 def test_options_of_a_converter_are_pairs(capsys, tmp_path):
     assert run_command(["convert", "phantom", "--option", "cases", "--workspace", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "autoseg: --option cases: write it as key=value\n"
