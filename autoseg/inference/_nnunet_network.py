@@ -20,6 +20,8 @@ _NORM_MODULES = {
     "batch": "torch.nn.modules.batchnorm.BatchNorm",
 }
 _ACTIVATIONS = {"LeakyReLU": "leaky_relu", "ReLU": "relu"}
+_SHARED_OPTIONS = ("norm", "norm_eps", "activation", "dropout", "conv_bias")
+"""Options of our networks that nnU-Net's have too."""
 _DEFAULT_EPS = 1e-5
 _IMPORTED = ("conv_op", "norm_op", "dropout_op", "nonlin")
 _OLD_KEYS = (
@@ -76,8 +78,9 @@ def architecture_of(topology: Topology, network: Component) -> dict[str, Any]:
     if kind is None:
         raise SpecError(f"nnU-Net has no network '{network.name}'", "train with a method whose network it has (nnunet)")
     options = networks.options(network.name, network.options).model_dump()
-    if options.get("downsampling", "stride") != "stride":
-        raise SpecError("nnU-Net's PlainConvUNet does not pool (downsampling = 'max_pool')", "train with strides")
+    for key, value in _without_defaults(network.name, options).items():
+        if key not in _SHARED_OPTIONS or value == "none":
+            raise SpecError(f"nnU-Net's {kind} has no {key} = {value!r}", "train without it")
     dimensions = f"{topology.dimensions}d"
     dropout = options["dropout"]
     return {

@@ -18,8 +18,10 @@ from autoseg.inference.share import ORIGIN, check_model_folder
 from autoseg.io.nnunet_checkpoint import write_checkpoint
 from autoseg.io.package import zip_folder
 from autoseg.io.weights import load_weights
+from autoseg.networks import networks
 from autoseg.networks._peer_names import add_aliases
 from autoseg.specs.model import Member, Model
+from autoseg.specs.plan import Configuration
 from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
         )
     if model.predict.step_size != 0.5:
         logger.warning("nnU-Net keeps no step size with a model: predict with -step_size %s", model.predict.step_size)
+    if model.member_weights:
+        raise SpecError(f"nnU-Net averages members equally, the model by {model.member_weights}", "leave weights out")
+    if len(model.selected) > 1:
+        logger.info("predict with each of %s, then nnUNetv2_ensemble", ", ".join(model.selected))
     trainer, plans_name = _names(model) if (folder / ORIGIN / PLANS).is_file() else (TRAINER, PLANS_NAME)
     plans, dataset = _documents(folder, model, trainer, plans_name)
     if output.suffix != ZIP:
@@ -123,11 +129,19 @@ def _first_difference(model: Model, plans: Mapping[str, Any], dataset: Mapping[s
     if _heads(*read_labels(dataset)) != meant or channels_of(dataset) != model.channels:
         return f"labels = {model.labels}, channels = {model.channels}"
     for name, member in model.members.items():
-        back = read_configuration(plans, name, channels=len(model.channels), trainer=trainer).model_dump()
-        for key, value in member.configuration.model_dump().items():
-            if back.get(key) != value:
+        back = read_configuration(plans, name, channels=len(model.channels), trainer=trainer)
+        own, theirs = (_spelled_out(each) for each in (member.configuration, back))
+        for key, value in own.items():
+            if theirs.get(key) != value:
                 return f"{name}.{key} = {value}"
     return None
+
+
+def _spelled_out(configuration: Configuration) -> dict[str, Any]:
+    """All fields, defaults of the network's options included."""
+    network = configuration.network
+    options = networks.options(network.name, network.options).model_dump()
+    return {**configuration.model_dump(), "network": (network.name, options)}
 
 
 def _heads(labels: Labels, order: tuple[int, ...] | None) -> object:

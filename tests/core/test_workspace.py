@@ -39,3 +39,15 @@ def test_folder_name():
 def test_trainings_on_a_part_lie_apart():
     assert variant_of("autoseg", 1.0) == "autoseg"
     assert variant_of("autoseg", 0.25) == "autoseg_fraction_0.25"
+
+
+def test_a_model_is_found_by_its_data_set(workspace):
+    folder = workspace.model("Dataset012_Brain", "test")
+    folder.mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"no data set or model 'Brain'"):
+        workspace.resolve_trained("Brain")
+    (folder / "model.json").write_text("{}")
+    assert {workspace.resolve_trained(name) for name in ("12", "Brain", "Dataset012_Brain")} == {"Dataset012_Brain"}
+    assert workspace.resolve_trained("Liver") == "Dataset003_Liver"
+    with pytest.raises(DatasetError, match="no data set 'Brain'"):
+        workspace.resolve_dataset("Brain")

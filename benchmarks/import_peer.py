@@ -1,0 +1,152 @@
+"""The peer's model, imported: do both programs make the same masks? `python -m benchmarks.import_peer --help`.
+
+nnU-Net predicts a folder of images with one of its trained models (or with its planned network and random weights, for
+which nothing need be trained and near ties are everywhere), autoseg imports that model and predicts the same images,
+and, the other way round, nnU-Net predicts with what autoseg exports of the import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.commands import export as export_command
+from autoseg.commands import import_ as import_command
+from autoseg.core.workspace import Workspace
+from autoseg.io.images import read_label
+from autoseg.io.label_files import find_label_files
+from autoseg.specs.model import MODEL_FILE, Model
+from autoseg.stages import predict
+
+HERE = Path(__file__).parent
+DATASET = "Dataset004_Hippocampus"
+
+
+def main() -> None:
+    """Predict with both, compare, print and write the table."""
+    options = _options()
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    images = _first_images(options.images, work / "images", options.cases)
+    trained = options.model or _random_model(options)
+    workspace = Workspace(work / "workspace")
+    folder = import_command.run(
+        import_command.Options(trained, overwrite=True, configurations=tuple(options.configurations)), workspace
+    )
+    model = Model.load(folder / MODEL_FILE)
+    result = {"cases": len(find_label_files(images)), "rows": [], "model": model.method}
+    seconds = _peer_predict(options, trained, images, work / "peer")
+    result["rows"].append({"masks": "nnU-Net", "seconds": round(seconds, 1)})
+    for precision in options.precision:
+        output = _fresh(work / f"ours_{precision}")
+        started = time.perf_counter()
+        predict.run(
+            predict.Options(images, output, model=folder, device="cpu", precision=precision, postprocess=False),
+            workspace,
+        )
+        row = {"masks": f"autoseg {precision}", "seconds": round(time.perf_counter() - started, 1)}
+        result["rows"].append(row | _compare(work / "peer", output))
+    if not options.skip_export:
+        result["rows"].append(_export_and_predict(options, folder, images, model))
+    (work / "import_peer.json").write_text(json.dumps(result, indent=2) + "\n")
+    for row in result["rows"]:
+        sys.stdout.write("  ".join(f"{key} {value}" for key, value in row.items()) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=Path, required=True, help="interpreter of the environment with nnunetv2")
+    parser.add_argument("--images", type=Path, required=True, help="folder of images, CASE_0000.nii.gz")
+    parser.add_argument("--work", type=Path, required=True, help="scratch folder")
+    parser.add_argument("--model", type=Path, help="folder of a trained configuration of nnU-Net")
+    parser.add_argument("--preprocessed", type=Path, help="nnUNet_preprocessed, for a model with random weights")
+    parser.add_argument("--dataset", default=DATASET, help="its data set there")
+    parser.add_argument("--configurations", nargs="*", default=[], help="of the model, to import")
+    parser.add_argument("--cases", type=int, default=5, help="how many images")
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16", "auto"])
+    parser.add_argument("--skip-export", action="store_true", help="do not let nnU-Net predict with our export")
+    options = parser.parse_args()
+    if options.model is None and options.preprocessed is None:
+        parser.error("give --model, or --preprocessed for random weights")
+    return options
+
+
+def _first_images(source: Path, folder: Path, cases: int) -> Path:
+    """Links to the images of the first cases."""
+    _fresh(folder)
+    names = sorted(path.name for path in source.iterdir() if "_0000." in path.name)[:cases]
+    wanted = {name.rpartition("_0000.")[0] for name in names}
+    for path in source.iterdir():
+        if path.name.split(".")[0].rpartition("_")[0] in wanted:
+            (folder / path.name).symlink_to(path.resolve())
+    return folder
+
+
+def _random_model(options: argparse.Namespace) -> Path:
+    """The planned network with weights as nnU-Net initialises them."""
+    folder = _fresh(options.work / "nnUNetTrainer__nnUNetPlans__3d_fullres")
+    request = {"task": "random_model", "dataset": options.dataset, "output": str(folder), "mirror_axes": [0, 1, 2]}
+    environment = os.environ | {"nnUNet_preprocessed": str(options.preprocessed)}
+    subprocess.run([options.peer, HERE / "_peer.py", json.dumps(request)], check=True, env=environment)
+    return folder
+
+
+def _peer_predict(options: argparse.Namespace, model: Path, images: Path, output: Path) -> float:
+    """Seconds of nnU-Net's whole command."""
+    _fresh(output)
+    command = [options.peer.parent / "nnUNetv2_predict_from_modelfolder", "-i", images, "-o", output, "-m", model]
+    folds = sorted(path.name.removeprefix("fold_") for path in model.glob("fold_*"))
+    started = time.perf_counter()
+    with (options.work / "peer.log").open("ab") as log:
+        subprocess.run(
+            [*command, "-f", *folds, "-device", "cpu"], check=True, stdout=log, stderr=log, env=dict(os.environ)
+        )
+    return time.perf_counter() - started
+
+
+def _export_and_predict(options: argparse.Namespace, folder: Path, images: Path, model: Model) -> dict[str, object]:
+    """Masks of nnU-Net with our export, against those with its own model."""
+    place = _fresh(options.work / "exported")
+    export_command.run(export_command.Options(str(folder), place, format="nnunet"), Workspace(place))
+    (configuration,) = model.selected
+    exported = place / model.dataset / f"{model.method}__{configuration}"
+    seconds = _peer_predict(options, exported, images, options.work / "peer_with_export")
+    row = {"masks": "nnU-Net with autoseg's export", "seconds": round(seconds, 1)}
+    return row | _compare(options.work / "peer", options.work / "peer_with_export")
+
+
+def _compare(reference: Path, masks: Path) -> dict[str, object]:
+    """Agreement of two folders of masks: Dice of each label, pooled voxels that differ."""
+    theirs, ours = find_label_files(reference), find_label_files(masks)
+    if theirs.keys() != ours.keys():
+        raise SystemExit(f"{reference} and {masks} hold other cases: {sorted(theirs.keys() ^ ours.keys())}")
+    dice, differing, voxels = [], 0, 0
+    for case, path in theirs.items():
+        one, other = read_label(path)[0], read_label(ours[case])[0]
+        differing, voxels = differing + int((one != other).sum()), voxels + one.size
+        for label in np.union1d(one, other)[1:]:
+            both = int(((one == label) & (other == label)).sum())
+            dice.append(2 * both / (int((one == label).sum()) + int((other == label).sum())))
+    return {
+        "mean Dice": round(float(np.mean(dice)), 6) if dice else None,
+        "least": round(min(dice), 6) if dice else None,
+        "voxels that differ": f"{differing} of {voxels}",
+    }
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
