@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.core.errors import GeometryError
 from autoseg.imageops.orient import canonical_orientation, orient, orient_geometry
 from autoseg.io.images import read_image, read_label
 from autoseg.reporting.overview import CT_WINDOW_HU, Sample, draw_overview
@@ -66,10 +67,20 @@ def read_sample(
         scores: Written into it.
         files: First channel's image, reference, prediction.
         window: Grey values drawn black and white; None takes them from the slice.
+
+    Raises:
+        DatasetError: A file cannot be read.
+        GeometryError: They differ in shape.
     """
     image = read_image(files[0])
     axes, flips = canonical_orientation(image.geometry)
     arrays = (image.array[0], read_label(files[1])[0], read_label(files[2])[0])
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) > 1:
+        raise GeometryError(
+            f"{files[0]} has the shape {shapes[0]}, its masks {shapes[1]} and {shapes[2]}",
+            "draw masks on their image's grid",
+        )
     grey, reference, prediction = (np.asarray(orient(array, axes, flips)) for array in arrays)
     spacing = orient_geometry(image.geometry, axes, flips).spacing_mm
     lines = tuple(_score_text(region, _dice(metrics)) for region, metrics in scores.regions.items())
