@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -53,6 +54,22 @@ def test_the_rate_never_rises_and_falls_at_most_once_per_patience(scores, patien
     falls = [index for index, (old, new) in enumerate(itertools.pairwise([1.0, *found])) if new < old]
     # The last epoch of a cooldown counts again.
     assert all(second - first >= patience + max(0, cooldown - 1) for first, second in itertools.pairwise(falls))
+
+
+@settings(deadline=None)  # the first optimiser of a process takes seconds to import
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.205, 0.3, 0.305, 0.6]), max_size=40), st.integers(1, 4), st.integers(0, 4))
+def test_torchs_scheduler_agrees(scores, patience, cooldown):
+    """torch counts patience from 0; Keras, and we, count the last epoch of a cooldown again, torch does not."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, "max", 0.5, patience - 1, 0.01, "abs", cooldown=max(0, cooldown - 1), min_lr=0.2, eps=0
+    )
+    expected = []
+    for score in scores:
+        theirs.step(score)
+        expected.append(optimizer.param_groups[0]["lr"])
+    rules = RULES.model_copy(update={"patience": patience, "cooldown": cooldown, "minimum": 0.2})
+    assert scales(scores, rules) == expected
 
 
 def test_the_end_comes_after_so_many_epochs_whatever_the_schedule():
