@@ -55,6 +55,20 @@ def patients_in(source: Path) -> tuple[Patient, ...]:
     return tuple(sorted(found.values()))
 
 
+def refuse_twins(source: Path) -> None:
+    """Refuse two folders, or two zips, of one patient: nobody can say which is right.
+
+    Raises:
+        DatasetError: Names both.
+    """
+    seen: dict[tuple[tuple[int, int], bool], Path] = {}
+    for numbers, root in _named(source, depth=0):
+        if _numbers(root.name) == numbers:  # not the zip of the whole collection
+            other = seen.setdefault((numbers, root.is_dir()), root)
+            if other != root:
+                raise DatasetError(f"{other} and {root} are the same patient", "remove one")
+
+
 def part_of(patient: Patient, name: str) -> Path:
     """The file or folder that holds one part (`PATIENT_DICOM`, `MASKS_DICOM`); its root where it is not beside it."""
     if patient.root.is_file():

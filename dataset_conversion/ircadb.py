@@ -24,7 +24,7 @@ from autoseg.io.dicom import Series, read_series, volume_of
 from autoseg.io.images import write_image, write_label
 from autoseg.specs.dataset import Dataset, Provenance
 from dataset_conversion._ircadb_example import write_example
-from dataset_conversion._ircadb_layout import IMAGES, MASKS, Patient, files_of, part_of, patients_in
+from dataset_conversion._ircadb_layout import IMAGES, MASKS, Patient, files_of, part_of, patients_in, refuse_twins
 from dataset_conversion._ircadb_masks import check_liver, paint, read_mask
 from dataset_conversion._ircadb_structures import LIVER, STRUCTURES, TUMOUR, parts_of, structure_of, unexpected
 
@@ -90,6 +90,7 @@ class Ircadb(Converter):
             return False
 
     def cases(self, source: Path) -> Sequence[SourceCase]:
+        refuse_twins(source)
         patients = patients_in(source)
         if not patients:
             raise DatasetError(f"{source} has no folder or zip called like 3Dircadb1.17", f"give {self.spec().needs}")

@@ -173,15 +173,17 @@ def _convert_all(
     for outcome in run_cases(function, jobs, workers=default_workers() if workers is None else workers):
         case_id = outcome.item.case.case_id
         if outcome.error is not None:
-            logger.error("%s: %s", case_id, outcome.error)
             errors[case_id] = outcome.error
         elif outcome.result:
             warnings[case_id] = tuple(finding.problem for finding in outcome.result)
             for finding in outcome.result:
                 logger.warning("%s: %s: %s", case_id, finding.problem, finding.cure)
     if errors:
-        case_id, first = sorted(errors.items())[0]
-        more = f" (and {len(errors) - 1} more: {', '.join(sorted(errors)[1:6])})" if len(errors) > 1 else ""
+        (case_id, first), *rest = sorted(errors.items())
+        for other, error in rest:
+            logger.error("%s: %s", other, error)
+        others = [other for other, _ in rest]
+        more = f" (and {len(others)} more: {', '.join(others[:5])})" if others else ""
         raise DatasetError(f"case {case_id}: {first.problem}{more}", first.cure, case_id=case_id)
     return warnings
 

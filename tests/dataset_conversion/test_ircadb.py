@@ -308,3 +308,13 @@ def test_real_patient(test_data: Path, tmp_path: Path) -> None:
     centre = geometry.affine() @ [*np.argwhere(labels == 2).mean(axis=0), 1]
     assert np.allclose(centre[2::-1], (151.673, 132.676, 152.561), rtol=0, atol=0.01)
     assert dataset.spec.provenance[case.case_id].overlap_group == "lits-44"
+
+
+def test_a_patient_that_is_there_twice(tmp_path: Path) -> None:
+    source = IRCADB.example(tmp_path)
+    shutil.copytree(source / "3Dircadb1.2", source / "again" / "3Dircadb1.2")
+    with pytest.raises(DatasetError, match=r"3Dircadb1\.2 and .*/again/3Dircadb1\.2 are the same patient: remove one"):
+        IRCADB.cases(source)
+    shutil.make_archive(str(source / "3Dircadb1.2"), "zip", source / "3Dircadb1.2")
+    shutil.rmtree(source / "again")
+    assert [case.case_id for case in IRCADB.cases(source)] == ["ircadb01_01", "ircadb01_02"]  # unpacked beside its zip
