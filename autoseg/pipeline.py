@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace, variant_of
+from autoseg.specs.dataset import Dataset
 from autoseg.specs.fingerprint import Fingerprint
-from autoseg.specs.plan import Plan
+from autoseg.specs.plan import Configuration, Plan, Region
 from autoseg.specs.run import Run
 from autoseg.specs.splits import Splits
 from autoseg.training.agreement import FINAL, RUN
@@ -174,16 +176,71 @@ def train_folds(
     from autoseg.stages import train
 
     every = _all_folds(workspace, planned)
-    previous = planned.configuration(configuration).previous_stage
+    wanted = folds or options.folds or every
+    previous, region = planned.configuration(configuration).previous_stage, planned.configuration(configuration).region
+    before = options
+    if region is not None and previous is not None:
+        before, options = share_of_time(options, first=len(every), second=len(wanted))
+        variant = variant_of(planned.method, options.train_fraction)
+        finals = [workspace.run(options.dataset, variant, previous, fold) / FINAL for fold in every]
+        if not options.replan and all(path.is_file() for path in finals):
+            # More folds of the second stage would else mean a longer first one, and all second ones anew.
+            before = replace(before, time_budget_s=None, epochs=None)
     if previous is not None:
         # Its training cases need masks of a network that has not seen them: each is held out by another fold.
-        train_folds(options, planned, previous, workspace, folds=every)
+        train_folds(before, planned, previous, workspace, folds=every)
+    elif region is not None:
+        _find_organs(options, planned, region, workspace)
     reports = []
-    for fold in folds or options.folds or every:
+    for fold in wanted:
         chosen = train.Options(options.dataset, configuration=configuration, fold=fold, **options.settings())
         train.run(chosen, workspace)
         reports.append(score_held_out(options, planned, configuration=configuration, fold=fold, workspace=workspace))
     return tuple(report.parents[1] for report in reports)
+
+
+def share_of_time(options: Options, *, first: int, second: int) -> tuple[Options, Options]:
+    """Options of both stages of a region-of-interest cascade, so that both together take the time that was given.
+
+    The first takes `[plan.region] time_share` of all time, or of the epochs per fold; where neither is given, both
+    have the method's.
+
+    Args:
+        options: What is wanted; the time is per fold of the second stage.
+        first: Folds of the first stage.
+        second: Folds of the second stage.
+    """
+    from autoseg.planning.methods import load_method
+
+    method = load_method(options.method, options.overrides)
+    share = 0.0 if method.plan.region is None else method.plan.region.time_share
+    budget = options.time_budget_s
+    if budget is None:
+        epochs = None if options.epochs is None else max(1, round(share * options.epochs))
+        return replace(options, epochs=epochs), options
+    each = budget * share * second / first
+    return replace(options, time_budget_s=each), replace(options, time_budget_s=budget * (1 - share))
+
+
+def _find_organs(options: Options, planned: Plan, region: Region, workspace: Workspace) -> None:
+    """Masks of the training images by the model that is the first stage; those that are there are kept."""
+    from autoseg.inference.next_stage import ORGAN_MODEL
+    from autoseg.stages import predict
+
+    variant = variant_of(planned.method, options.train_fraction)
+    predict.run(
+        predict.Options(
+            input=workspace.raw_dataset(options.dataset) / "imagesTr",
+            output=workspace.run(options.dataset, variant, ORGAN_MODEL, "0").parent,
+            model=None if region.model is None else Path(region.model),
+            mirror=region.mirror,
+            step_size=region.step_size,
+            device=options.device,
+            threads=options.threads,
+            workers=options.workers,
+        ),
+        workspace,
+    )
 
 
 def check_prepared(dataset: str, quarantined: dict[str, str], workspace: Workspace) -> None:
@@ -213,7 +270,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     folder = workspace.run(options.dataset, variant, configuration, fold) / "validation"
     held_out = Run.load(folder.parent / RUN).val_cases
     report, weights = folder / "report.json", folder.parent / FINAL
-    wanted = options.configurations or tuple(planned.configurations)
+    wanted = options.configurations or _candidates(planned)
     several = len(wanted) > 1 and configuration in wanted
     # Averages of several configurations are scored by their probabilities.
     kept = [folder / "probabilities" / case / f"{configuration}.b2nd" for case in held_out if several]
@@ -238,6 +295,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
             references=workspace.raw_dataset(options.dataset) / "labelsTr",
             output=report,
             dataset=options.dataset,
+            labels=_own_labels(planned.configuration(configuration), folder.parent, workspace),
             cases=held_out,
             figures=True,
             workers=options.workers,
@@ -247,18 +305,44 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     return report
 
 
+def _own_labels(configuration: Configuration, folder: Path, workspace: Workspace) -> Path | None:
+    """`labels.json` of a first stage, whose masks have other labels than the data set; None for all others."""
+    if not configuration.is_first_stage or configuration.labels is None:
+        return None
+    spec = Dataset.load(workspace.raw_dataset(folder.parents[2].name) / "dataset.json")
+    own = LabelSpace.parse(configuration.labels, configuration.regions_class_order)
+    rest = tuple(value for value in spec.label_space().foreground_values if value not in own.foreground_values)
+    order = configuration.regions_class_order or ()
+    labels = configuration.labels | ({"not learned": rest} if rest else {})
+    path = folder / "labels.json"
+    spec.model_copy(update={"labels": labels, "regions_class_order": (*order, *rest[:1])}).save(path)
+    return path
+
+
 def _is_newer(path: Path, than: Path) -> bool:
     return path.is_file() and than.is_file() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
 
 
 def _affordable(planned: Plan, folds: tuple[str, ...]) -> tuple[str, ...]:
-    """Every configuration; where only some folds are wanted, without cascades, which need all of another one's."""
-    if not folds:
-        return tuple(planned.configurations)
-    for name, one in planned.configurations.items():
-        if one.previous_stage is not None:
-            logger.info("%s is left out, as it needs all folds of %s; name it by -c", name, one.previous_stage)
-    return tuple(name for name, one in planned.configurations.items() if one.previous_stage is None)
+    """Every candidate; where only some folds are wanted, without cascades, which need all of another one's.
+
+    A method that plans a region has nothing else to offer.
+    """
+    candidates = _candidates(planned)
+    left_out = [name for name in candidates if folds and _has_rivals(planned.configuration(name))]
+    for name in left_out:
+        stage = planned.configuration(name).previous_stage
+        logger.info("%s is left out, as it needs all folds of %s; name it by -c", name, stage)
+    return tuple(name for name in candidates if name not in left_out)
+
+
+def _has_rivals(configuration: Configuration) -> bool:
+    return configuration.previous_stage is not None and configuration.region is None
+
+
+def _candidates(planned: Plan) -> tuple[str, ...]:
+    """Configurations that may be chosen: all but those that only find a region for another."""
+    return tuple(name for name, one in planned.configurations.items() if not one.is_first_stage)
 
 
 def _all_folds(workspace: Workspace, planned: Plan) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Box = tuple[slice, slice, slice]
+Margins = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Millimetres before and after a box, per axis."""
 
 
 def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
@@ -49,14 +52,33 @@ def common_box(one: Box, other: Box) -> Box | None:
     return (first, second, third) if all(side.start < side.stop for side in (first, second, third)) else None
 
 
+def dilate_box(box: Box, margins_mm: Margins, spacing_mm: Sequence[float], *, limits: Box) -> Box:
+    """A box with at least these margins, cut to another box.
+
+    Args:
+        box: Within `limits`, in the axes of the rest.
+        margins_mm: Before and after, per axis.
+        spacing_mm: Voxel spacing.
+        limits: What is there.
+    """
+    first, second, third = (
+        slice(
+            max(limit.start, side.start - math.ceil(before / spacing)),
+            min(limit.stop, side.stop + math.ceil(after / spacing)),
+        )
+        for side, (before, after), spacing, limit in zip(box, margins_mm, spacing_mm, limits, strict=True)
+    )
+    return (first, second, third)
+
+
 def mask_box(mask: npt.NDArray[np.bool_]) -> Box | None:
     """Smallest box with every voxel of a mask (Z, Y, X), or None where it is empty."""
     planes = np.flatnonzero(mask.any(axis=(1, 2)))
     if not len(planes):
         return None
     depth = slice(int(planes[0]), int(planes[-1]) + 1)
-    flat = mask[depth].any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    flat: npt.NDArray[np.bool_] = np.any(mask[depth], axis=0)
+    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
     return (depth, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
 
 

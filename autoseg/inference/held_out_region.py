@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
+from autoseg.core.workspace import Workspace
 from autoseg.inference.case_log import CaseLog
 from autoseg.inference.conveyor import Finished, run_conveyor
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.held_out import HeldOut
 from autoseg.inference.model_folder import build_network
+from autoseg.inference.next_stage import first_masks
 from autoseg.inference.region import merge_found
-from autoseg.inference.region_stage import RawImage, RegionStage
+from autoseg.inference.region_stage import RegionStage
+from autoseg.inference.runner import RawImage
 from autoseg.io.images import read_label, write_label
-from autoseg.io.raw import RawCase, read_case
+from autoseg.io.raw import RawCase, RawDataset, read_case
+from autoseg.specs.splits import Splits
 
 
-def predict_region_cases(
-    fold: HeldOut, cases: Sequence[RawCase], masks: Mapping[str, Path], *, device: str = "auto"
+def predict_in_regions(
+    fold: HeldOut, case_ids: Sequence[str], workspace: Workspace, *, device: str = "auto"
 ) -> Iterator[Finished[RawCase]]:
     """Write the masks of some held-out cases, and what happened to each.
 
     Args:
         fold: A finished training of the second stage.
-        cases: Raw cases.
-        masks: Case id -> mask of the first stage, by a network that has not seen the case.
+        case_ids: Which.
+        workspace: Holds the images, and the folds, which say what network of the first stage has not seen a case.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         CheckpointError: The weights are missing, damaged, or of another network.
+        DatasetError: The first stage has no mask of a case.
     """
     run = fold.run
+    splits = Splits.load(workspace.splits(run.dataset, run.method.name))
+    masks = first_masks(fold.folder, run.configuration, splits, case_ids)
+    raw, _ = RawDataset.scan(workspace.raw_dataset(run.dataset))
+    cases = [case for case in raw.training if case.case_id in masks]
     network = build_network(run.configuration, channels=len(run.channels), space=fold.space, weights=fold.weights)
     runner = fold.runner(device)
     stage = RegionStage(run.configuration, runner.place([network]), runner)

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from autoseg.core.errors import DatasetError, SpecError
 from autoseg.core.workers import default_workers, run_cases_growing
+from autoseg.inference.region import find_organ
 from autoseg.inference.scored_runs import WEIGHTS
 from autoseg.io.case_facts import content_digest
 from autoseg.io.case_store import StoredCase
 from autoseg.io.images import read_label
 from autoseg.io.label_files import find_label_files, listed
 from autoseg.io.label_store import StoredLabels, save_labels, stored_source
+from autoseg.io.raw import RawDataset
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.preprocessing.masks import labels_on_plan_grid
 from autoseg.specs.case import CaseRecord
@@ -24,12 +28,21 @@ from autoseg.specs.run import Run
 from autoseg.specs.splits import Fold, Splits
 
 logger = logging.getLogger(__name__)
+ORGAN_MODEL = "organ_model"
+"""Folder of a method's runs with the masks that the model of its `[plan.region]` makes of the training images."""
 VERSION = 1
 """Raised whenever unchanged masks would come out differently, so that all are made again."""
 
 
 def bring_previous_labels(
-    folder: Path, configuration: Configuration, *, stored: Path, splits: Splits, fold: Fold, workers: int | None = None
+    folder: Path,
+    configuration: Configuration,
+    *,
+    stored: Path,
+    splits: Splits,
+    fold: Fold,
+    raw: Path,
+    workers: int | None = None,
 ) -> Path | None:
     """Folder with the previous stage's labels of a fold's cases, brought up to date; None where there is no such stage.
 
@@ -39,18 +52,48 @@ def bring_previous_labels(
         stored: Its preprocessed cases.
         splits: Folds of the data set.
         fold: Of the run.
+        raw: The data set, whose references may take the place of the previous stage.
         workers: Processes; None takes all CPUs where there is enough to do.
 
     Raises:
         DatasetError: A case has no held-out mask, or one that does not fit.
     """
-    if configuration.previous_stage is None:
+    region = configuration.region
+    if configuration.previous_stage is None and region is None:
         return None
-    stage = folder.parents[1] / configuration.previous_stage
-    masks = held_out_masks(stage, splits, sorted({*fold.train, *fold.val}))
+    stage, cases = folder.parents[1] / (configuration.previous_stage or ORGAN_MODEL), sorted({*fold.train, *fold.val})
+    if region is not None and region.source == "reference":
+        known = {case.case_id: case.label for case in RawDataset.scan(raw)[0].training if case.label is not None}
+        masks = {case_id: known[case_id] for case_id in cases}
+    else:
+        masks = first_masks(folder, configuration, splits, cases)
     target = next_stage_folder(stage, configuration)
     bring_to_next_stage(masks, stored, configuration, target=target, workers=workers)
     return target
+
+
+def first_masks(folder: Path, configuration: Configuration, splits: Splits, case_ids: Sequence[str]) -> dict[str, Path]:
+    """Masks of the stage before this one, of networks that have not seen the cases.
+
+    Args:
+        folder: Of the next stage's run.
+        configuration: The next stage.
+        splits: Folds of the data set.
+        case_ids: Cases that the next stage needs.
+
+    Raises:
+        DatasetError: A case has no such mask.
+    """
+    if configuration.previous_stage is not None:
+        return held_out_masks(folder.parents[1] / configuration.previous_stage, splits, case_ids)
+    found = find_label_files(folder.parents[1] / ORGAN_MODEL)
+    missing = [case_id for case_id in case_ids if case_id not in found]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} cases have no mask by the organ's model ({listed(missing)})",
+            "run autoseg plan_and_train, which makes them",
+        )
+    return {case_id: found[case_id] for case_id in case_ids}
 
 
 def next_stage_folder(stage: Path, configuration: Configuration) -> Path:
@@ -113,7 +156,8 @@ def bring_to_next_stage(
         record = StoredCase(stored, case_id).record
         # Times of the raw files in the record say nothing about the grid.
         grid = record.model_copy(update={"source": ""}).digest()
-        source = f"{VERSION} {content_digest((mask,))} {grid}"
+        region = "" if configuration.region is None else f" {configuration.region.digest()}"
+        source = f"{VERSION} {content_digest((mask,))} {grid}{region}"
         if stored_source(target, case_id) != source:
             tasks.append(_Task(case_id, mask, record, configuration, target, source))
     workers = default_workers() if workers is None else workers
@@ -148,13 +192,18 @@ class _Task:
 
 
 def _bring(task: _Task) -> None:
-    labels, _ = read_label(task.mask)
+    labels, geometry = read_label(task.mask)
     if labels.shape != task.record.original.shape:
         raise DatasetError(
             f"the mask {task.mask} has the shape {list(labels.shape)}, its case {list(task.record.original.shape)}",
             "delete it and predict the fold again",
             case_id=task.case_id,
         )
+    region = task.configuration.region
+    if region is not None:
+        wanted = region.labels if region.source == "reference" else region.found_as
+        organ = find_organ(labels, geometry, region.model_copy(update={"found_as": wanted}))
+        labels = np.zeros(labels.shape, np.int16) if organ.mask is None else organ.mask * np.int16(region.host)
     moved = labels_on_plan_grid(labels, task.record, task.configuration.preprocessing.resampling)
     patch = task.configuration.patch_size_voxels
     save_labels(task.target, task.case_id, moved, patch_size_voxels=patch, source=task.source)

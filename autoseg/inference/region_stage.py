@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from autoseg.core.geometry import Geometry
-from autoseg.imageops.crop import Box, box_bounds
+from autoseg.imageops.crop import Box, Margins, box_bounds, common_box, dilate_box
 from autoseg.inference.export import MemberLogits, decided_labels
-from autoseg.inference.region import Found, Margins, Organ, Story, cut_sides, dilated_box, find_organ
+from autoseg.inference.region import Found, Organ, Story, cut_sides, find_organ
 from autoseg.inference.runner import RawImage, Runner
 from autoseg.preprocessing.case import Frame, preprocess_case
 from autoseg.preprocessing.masks import labels_on_plan_grid
@@ -68,10 +68,11 @@ class RegionStage:
         preprocessing, geometry = self.configuration.preprocessing, image.geometry
         frame = Frame.of(geometry, preprocessing)
         limits = frame.image_box(image.array, preprocessing)
-        around = frame.from_file(organ_box, geometry.shape)
+        # A mask of another program may lie where the image has nothing.
+        around = common_box(frame.from_file(organ_box, geometry.shape), limits) or limits
         margins = [[self.region.margin_mm, self.region.margin_mm] for _ in range(3)]
         for grown in range(MOST_GROWN + 1):
-            box = dilated_box(around, _frozen(margins), frame.spacing_mm, limits=limits)
+            box = dilate_box(around, _frozen(margins), frame.spacing_mm, limits=limits)
             member = self._segment(image, organ, box)
             cut = cut_sides(decided_labels(member, self.runner.space), self.region, box, limits)
             if not cut:

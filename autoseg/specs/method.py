@@ -43,7 +43,7 @@ class RegionChoices(Section):
     source: Literal["predicted", "reference"] = "predicted"
     """What the second stage's training boxes are made from: held-out predictions of the first stage, or references."""
     blank_outside: bool = False
-    """Set voxels outside of the organ to the lowest intensity of the case."""
+    """Set voxels outside of the organ to 0 in the normalised image."""
     model: str | None = None
     """Model folder that is the first stage, instead of training one."""
     model_labels: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ class Region(Section):
     source: Literal["predicted", "reference"] = "predicted"
     """What the boxes of the training cases are made from: the first stage's held-out masks, or the references."""
     blank_outside: bool = False
-    """Whether voxels outside of the organ get the lowest intensity of the case."""
+    """Whether voxels outside of the organ are 0 in the normalised image."""
     model: str | None = None
     """Folder of the model that is the first stage; None for a configuration of the same plan."""
     step_size: float = 0.5
@@ -134,6 +134,11 @@ class Configuration(Section):
     def dimensions(self) -> int:
         """2 or 3."""
         return len(self.patch_size_voxels)
+
+    @property
+    def is_first_stage(self) -> bool:
+        """Whether it only finds the region for another configuration: its labels are not the data set's."""
+        return self.labels is not None and self.region is None
 
     def label_space(
         self, labels: dict[str, int | tuple[int, ...]], regions_class_order: tuple[int, ...] | None

@@ -13,6 +13,7 @@ from autoseg.core.atomic import replacing, write_text
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
+from autoseg.inference.organ_model import pack_organ_model
 from autoseg.inference.scored_runs import (
     WEIGHTS,
     ScoredRun,
@@ -67,6 +68,9 @@ def run(options: Options, workspace: Workspace) -> Path:
     """
     root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
     runs = find_runs(root, configurations=options.configurations, folds=options.folds)
+    # What only finds a region is packed with the stage that needs it, and never chosen for its own sake.
+    seconds = {name: group for name, group in runs.items() if not group[0].run.configuration.is_first_stage}
+    runs = seconds or runs
     if not runs:
         raise DatasetError(
             f"{options.dataset} has no complete and scored training of method '{options.method}'",
@@ -84,7 +88,7 @@ def run(options: Options, workspace: Workspace) -> Path:
         _write_merged(shared, selected, runs)
     folder = workspace.model(options.dataset, options.method)
     packed = runs | previous_runs(root, runs)
-    members = {name: _pack_member(folder, group) for name, group in packed.items()}
+    members = {name: pack_organ_model(folder, _pack_member(folder, group)) for name, group in packed.items()}
     model = _model(runs, members, selected=selected, reason=reason, dataset=raw.spec)
     write_text(folder / "scores.json", canonical_json(scores) + "\n")
     write_text(folder / "card.md", model_card(model, {n: [r.report for r in g] for n, g in runs.items()}))
@@ -163,13 +167,14 @@ def _model(
     runs: dict[str, list[ScoredRun]], members: dict[str, Member], *, selected: str, reason: str, dataset: Dataset
 ) -> Model:
     first = runs[selected.split(JOIN)[0]][0].run
+    whole = first.configuration.region is not None  # whose written labels are those of both stages
     cases = {case for group in runs.values() for scored in group for case in scored.run.train_cases}
     return Model(
         dataset=first.dataset,
         method=first.method.name,
         channels=first.channels,
-        labels=first.labels,
-        regions_class_order=first.regions_class_order,
+        labels=dataset.labels if whole else first.labels,
+        regions_class_order=dataset.regions_class_order if whole else first.regions_class_order,
         file_ending=dataset.file_ending,
         mirror_axes=first.mirror_axes,
         predict=first.method.predict,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.workspace import Workspace
@@ -14,20 +14,17 @@ from autoseg.devices.select import limit_threads
 from autoseg.inference.case_log import CaseLog
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import Job, claim_jobs, find_jobs
-from autoseg.inference.next_stage import first_masks
 from autoseg.inference.record import prediction_record
 from autoseg.io.images import write_label
-from autoseg.io.raw import RawCase, RawDataset, read_case
+from autoseg.io.raw import read_case
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.reporting.cases_view import follow_cases
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.model import MODEL_FILE, Model
-from autoseg.specs.splits import Splits
 
 if TYPE_CHECKING:
     from autoseg.inference.conveyor import Finished
     from autoseg.inference.export import MemberLogits
-    from autoseg.inference.held_out import HeldOut
     from autoseg.inference.predictor import PreparedCase
 
 logger = logging.getLogger(__name__)
@@ -144,6 +141,7 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
         CheckpointError: The weights are missing or damaged.
     """
     from autoseg.inference.held_out import HeldOut
+    from autoseg.inference.held_out_region import predict_in_regions
 
     folder = workspace.run(options.dataset, options.method, options.configuration, options.fold)
     limit_threads(options.threads)
@@ -152,27 +150,15 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     waiting, kept = fold.waiting()
     if not waiting:
         return Outcome(kept=kept)
-    title = f"{options.configuration} fold {options.fold}"
+    finished: Iterator[Finished[Any]]
     if fold.run.configuration.region is None:
         stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
-        finished = ((each.item.case_id, each) for each in fold.predict(waiting, stored, device=options.device))
+        finished = fold.predict(waiting, stored, device=options.device)
     else:
-        splits = Splits.load(workspace.splits(options.dataset, fold.run.method.name))
-        finished = _in_regions(fold, waiting, splits, workspace.raw_dataset(options.dataset), options.device)
-    written, failed = follow_cases(title, finished, len(waiting))
+        finished = predict_in_regions(fold, waiting, workspace, device=options.device)
+    named = ((each.item.case_id, each) for each in finished)
+    written, failed = follow_cases(f"{options.configuration} fold {options.fold}", named, len(waiting))
     return Outcome(written, kept, failed)
-
-
-def _in_regions(
-    fold: HeldOut, case_ids: Sequence[str], splits: Splits, raw: Path, device: str
-) -> Iterator[tuple[str, Finished[RawCase]]]:
-    """Held-out cases of a second stage, whose box depends on what the first stage finds in the raw image."""
-    from autoseg.inference.held_out_region import predict_region_cases
-
-    masks = first_masks(fold.folder, fold.run.configuration, splits, case_ids)
-    cases = [case for case in RawDataset.scan(raw)[0].training if case.case_id in masks]
-    for each in predict_region_cases(fold, cases, masks, device=device):
-        yield each.item.case_id, each
 
 
 def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:

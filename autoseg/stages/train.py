@@ -9,13 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
 from autoseg.core.workspace import Workspace, variant_of
 from autoseg.inference.next_stage import bring_previous_labels, labels_digest
-from autoseg.io.case_store import StoredCase
-from autoseg.io.label_store import StoredLabels
 from autoseg.planning.methods import load_method
 from autoseg.planning.splits import share_of_training
 from autoseg.preprocessing.folder import cases_digest
@@ -24,6 +21,7 @@ from autoseg.specs.plan import Configuration, Plan
 from autoseg.specs.run import Run, Schedule
 from autoseg.specs.splits import Fold, Splits
 from autoseg.training.agreement import LOG, agree
+from autoseg.training.readers import open_cases
 from autoseg.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -71,8 +69,10 @@ def run(options: Options, workspace: Workspace) -> Path:
     variant = variant_of(method.name, options.train_fraction)
     folder = workspace.run(options.dataset, variant, configuration.name, options.fold)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
-    previous = bring_previous_labels(folder, configuration, stored=stored, splits=splits, fold=fold)
-    train_cases, val_cases = _open(stored, fold.train, previous), _open(stored, fold.val, previous)
+    raw = workspace.raw_dataset(options.dataset)
+    previous = bring_previous_labels(folder, configuration, stored=stored, splits=splits, fold=fold, raw=raw)
+    train_cases = open_cases(stored, fold.train, configuration, previous=previous)
+    val_cases = open_cases(stored, fold.val, configuration, previous=previous)
 
     from autoseg.devices.memory import keep_freed_memory
     from autoseg.devices.precision import choose_precision
@@ -106,6 +106,8 @@ class _Job:
 
 def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: str, precision: str) -> Run:
     versions = {name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
+    configuration = plan.configuration(options.configuration)
+    own = configuration.labels is not None
     return Run(
         dataset=options.dataset,
         fold=options.fold,
@@ -114,12 +116,12 @@ def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: 
         device=device,
         precision=precision,
         plan=plan.digest(),
-        configuration=plan.configuration(options.configuration),
+        configuration=configuration,
         method=method,
         schedule=Schedule(epochs=1, iterations_per_epoch=1, validation_iterations=1),
         channels=plan.channels,
-        labels=plan.labels,
-        regions_class_order=plan.regions_class_order,
+        labels=configuration.labels or plan.labels,
+        regions_class_order=configuration.regions_class_order if own else plan.regions_class_order,
         mirror_axes=plan.mirror_axes,
         train_cases=fold.train,
         val_cases=fold.val,
@@ -182,17 +184,3 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
             Trainer(final, folder, parts, view).fit()
     finally:
         draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")
-
-
-def _open(folder: Path, names: tuple[str, ...], previous: Path | None) -> tuple[CaseReader, ...]:
-    """Stored cases; those of a cascade with the labels of its previous stage."""
-    missing = [name for name in names if not StoredCase.exists(folder, name)]
-    if missing:
-        named = ", ".join(missing[:3])
-        raise DatasetError(f"{len(missing)} cases are not preprocessed ({named}, ...)", "run autoseg preprocess first")
-    cases = tuple(StoredCase(folder, name) for name in names)
-    if previous is None:
-        return cases
-    from autoseg.training.previous import CascadeCase
-
-    return tuple(CascadeCase(case, StoredLabels(previous, case.case_id)) for case in cases)
