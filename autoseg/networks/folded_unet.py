@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autoseg.networks import context_voxels, networks
 from autoseg.networks import cost as cost_of
-from autoseg.networks import networks
 from autoseg.networks._cost import Cost
 from autoseg.specs.plan import Topology
 
@@ -32,6 +32,12 @@ class Options(BaseModel):
     """Network on the folded grid."""
     options: dict[str, Any] = {}
     """Its options."""
+
+    @property
+    def context_voxels(self) -> tuple[int, ...] | None:
+        """Context of the network inside, in unfolded voxels."""
+        inner = context_voxels(self.network, self.options)
+        return None if inner is None else tuple(edge * step for edge, step in zip(inner, self.fold, strict=True))
 
 
 def build(options: Options, *, topology: Topology, channels: int, heads: int) -> Folded:

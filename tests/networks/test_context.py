@@ -99,6 +99,10 @@ def test_samplers_learn_the_context_from_the_options():
     assert context_voxels("segnet", {"context_voxels": [4, 6]}) == (4, 6)
     assert context_voxels("plain_unet") is None
     assert context_voxels("folded_unet") is None
+    inside = {"fold": (1, 2), "network": "segnet", "options": {"context_voxels": (4, 6)}}
+    assert context_voxels("folded_unet", inside) == (4, 12)
+    network = networks.build("folded_unet", inside, topology=topology(2), channels=1, heads=2)
+    assert network(torch.zeros(2, 1, 8 + 8, 24 + 24)).shape == (2, 2, 8, 24)
 
 
 def test_wrong_contexts_are_named():
