@@ -44,6 +44,18 @@ def test_a_cascade_brings_its_first_stage(tmp_path: Path, make_model: Maker) -> 
     assert names == ["3d_lowres", "3d_cascade_fullres"]
 
 
+def test_a_cascade_of_every_case_takes_all_folds_of_its_first_stage(tmp_path: Path, make_model: Maker) -> None:
+    model = make_model(tmp_path, "3d_lowres", cascade=True)
+    member = model.members["3d_cascade_fullres"]
+    weights = {"all": member.weights["0"]}
+    everyone = member.model_copy(update={"weights": weights, "sha256": {"all": member.sha256["0"]}})
+    model = model.model_copy(update={"members": {**model.members, "3d_cascade_fullres": everyone}})
+    first, second = load_members(tmp_path, model, folds=("all",))
+    assert (len(first.networks), len(second.networks)) == (2, 1)
+    with pytest.raises(SpecError, match="'3d_lowres' has no fold 'all'"):
+        load_members(tmp_path, model, configurations=("3d_lowres",), folds=("all",))
+
+
 def test_unknown_members_are_refused(tmp_path: Path, make_model: Maker) -> None:
     model = make_model(tmp_path, "2d")
     with pytest.raises(SpecError, match="no configuration '3d_fulres'"):
