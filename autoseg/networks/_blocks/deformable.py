@@ -4,9 +4,10 @@ Source: Dai et al., Deformable Convolutional Networks, ICCV 2017, eq. 2-4 (witho
 2D and 3D: y(p) = sum over taps k of w_k x(p + p_k + d_k(p)) + b, x between voxels by linear interpolation, 0 outside.
 
 Memory grows with the voxels, not with the taps: one tap is sampled at a time, and sampled again in the backward pass.
-Sampling is a weighted sum of 4 or 8 rows of a (voxels, channels) table, which is what `embedding_bag` computes: 0.33 ms
-per tap for 16 channels and 2 x 20x28x20 voxels on one CPU thread, against 3.9 ms of `grid_sample`, whose coordinates
-in [-1, 1] would cost precision besides.
+Sampling is a weighted sum of 4 or 8 rows of a (voxels, channels) table, which is what `embedding_bag` computes. The
+same by `grid_sample` rounds its coordinates to [-1, 1]: at zero offsets it misses the plain convolution by 6e-6 of the
+largest value, this by 1.5e-7 (2 x 16 x 128x128, float32). It is as fast forwards (0.03 s against 0.04 s on one CPU
+thread) and twice as fast with the backward pass (0.09 s against 0.18 s), but keeps every tap's samples until then.
 """
 
 from __future__ import annotations
