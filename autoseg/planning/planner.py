@@ -75,7 +75,7 @@ def make_plan(
     )
     budget = budget_for(choices, device)
     context = Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
-    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose)
+    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose, cases=fingerprint.cases)
     if choices.region is not None:
         configurations, decisions = plan_region(context, dataset, fingerprint, organ)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoseg.specs.document import Document, Section
+from autoseg.specs.document import Document, Section, digest_of
 
 
 class IntensityStatistics(Section):
@@ -24,6 +24,15 @@ class IntensityStatistics(Section):
     """99.5th percentile."""
 
 
+class LabelPlace(Section):
+    """Where a label lies; axes (z, y, x) as stored in the file."""
+
+    centre_mm: tuple[float, float, float]
+    """Centre of gravity, from the middle of the image."""
+    spread_mm: tuple[float, float, float]
+    """Standard deviation of its voxels' positions."""
+
+
 class CaseFingerprint(Section):
     """One training case, axes (z, y, x) as stored in the file."""
 
@@ -41,6 +50,8 @@ class CaseFingerprint(Section):
     """Anatomical directions in which z, y and x grow, e.g. `SPL`."""
     label_voxels: dict[str, int]
     """Label value -> voxels."""
+    label_places: dict[str, LabelPlace] = {}
+    """Label value -> where it lies; empty where there are fewer than two labels."""
 
 
 class Fingerprint(Document):
@@ -56,3 +67,7 @@ class Fingerprint(Document):
     """Median over cases of cropped voxels / all voxels."""
     quarantined: dict[str, str] = {}
     """Case id -> why it is left out."""
+
+    def digest(self) -> str:
+        """Without the places, which decide nothing but mirroring: plans from before they were noted stay good."""
+        return digest_of(self.model_dump(mode="json", exclude={"cases": {"__all__": {"label_places"}}}))

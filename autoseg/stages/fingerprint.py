@@ -20,6 +20,7 @@ from autoseg.imageops.orient import orientation_code
 from autoseg.io.case_facts import CaseFacts, content_digest, load_facts, save_facts, signature
 from autoseg.io.raw import RawCase, RawDataset, check_labels, read_case
 from autoseg.planning.intensities import IntensitySummary, pool, summarize
+from autoseg.planning.laterality import label_places
 from autoseg.specs.fingerprint import CaseFingerprint, Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -171,6 +172,7 @@ def _examine(task: _Task) -> CaseFacts:
         spacing_mm=geometry.spacing_mm,
         orientation=orientation_code(geometry),
         label_voxels=_count(labels),
+        label_places=label_places(labels, geometry.spacing_mm),
     )
     return CaseFacts(stamp, fingerprint, tuple((one.values, one.counts, one.moments) for one in summaries))
 

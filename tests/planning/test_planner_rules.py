@@ -169,11 +169,12 @@ def test_lateral_labels_are_found_by_name(labels: tuple[str, ...], pair: bool) -
 
 
 def test_left_right_is_not_mirrored_where_sides_are_told_apart() -> None:
-    labels, auto = ("kidney_left", "kidney_right"), PlanChoices(mirror_axes="auto")
+    labels: dict[str, int | tuple[int, ...]] = {"kidney_left": 1, "kidney_right": 2}
+    auto = PlanChoices(mirror_axes="auto")
     assert mirror_axes(auto, labels, ("SPL",), (0, 1, 2))[0] == (0, 1)
     assert mirror_axes(auto, labels, ("SPL",), (2, 0, 1))[0] == (1, 2)
     assert mirror_axes(auto, labels, ("SPL", "RAS"), (0, 1, 2))[0] == (1,)
-    assert mirror_axes(auto, ("liver",), ("SPL",), (0, 1, 2))[0] == (0, 1, 2)
+    assert mirror_axes(auto, {"liver": 1}, ("SPL",), (0, 1, 2))[0] == (0, 1, 2)
     assert mirror_axes(PlanChoices(mirror_axes="all"), labels, ("SPL",), (0, 1, 2))[0] == (0, 1, 2)
     assert mirror_axes(PlanChoices(mirror_axes=(1,)), labels, ("SPL",), (0, 1, 2))[0] == (1,)
 
