@@ -185,6 +185,10 @@ class TrainChoices(Section):
     """Updates per epoch."""
     validation_iterations: int = 50
     """Validation batches per epoch."""
+    validation: Literal["patches", "volumes"] = "patches"
+    """What an epoch is judged by: Dice of its validation patches, or the mean Dice of whole held-out cases."""
+    keep: Literal["last", "best"] = "last"
+    """Weights that a finished run predicts with: those of its end, or of its best epoch."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Autocast type; `auto` probes the device."""
     compile: bool = True

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from autoseg.training.assembly import Recipe
     from autoseg.training.loader import CaseReader
+    from autoseg.training.trainer import Validate
 
 logger = logging.getLogger(__name__)
 RECORDED_PACKAGES = ("autoseg", "torch", "numpy", "scipy", "blosc2")
@@ -181,6 +182,14 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
     parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
     try:
         with TrainingView(title) as view:
-            Trainer(final, folder, parts, view).fit()
+            Trainer(final, folder, parts, view, validate=_validate(final, job)).fit()
     finally:
         draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")
+
+
+def _validate(final: Run, job: _Job) -> Validate | None:
+    if final.method.train.validation == "patches":
+        return None
+    from autoseg.inference.volumes import VolumeValidation
+
+    return VolumeValidation(final, job.val_cases, device=job.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,10 +24,11 @@ class EpochLog:
         learning_rate: Of its last update.
         train_loss: Mean over its updates.
         validation_loss: Mean over its validation batches.
-        dice: Pseudo Dice per foreground target: counts pooled over the validation patches; None without voxels.
+        dice: Pseudo Dice per foreground target: counts pooled over the validation patches; None without voxels. Of
+            whole cases where the method asks for them.
         mean_dice: Mean of the defined ones, 0 when there is none.
         average_dice: Exponential running mean of `mean_dice`.
-        is_best: Whether `average_dice` is the highest so far.
+        is_best: Whether `average_dice` is the highest so far; with whole cases, whether `mean_dice` is.
         silent: Targets whose recall has been zero for `SILENT_EPOCHS` epochs or more.
     """
 
@@ -51,7 +53,7 @@ class Progress:
         update: Updates done.
         losses: Training losses of the current epoch.
         average_dice: Running mean, None before the first epoch.
-        best_dice: Highest running mean.
+        best_dice: Highest of what decides `is_best`.
         zero_recall: Epochs in a row without a true positive, per target.
         elapsed_s: Time of the training loop.
         epoch_began_s: The same when the current epoch began.
@@ -80,6 +82,7 @@ class Progress:
         learning_rate: float,
         validation_losses: list[float],
         counts: list[tuple[int, int, int]],
+        volume_dice: Mapping[str, float | None] | None = None,
     ) -> EpochLog:
         """Close the epoch.
 
@@ -88,14 +91,19 @@ class Progress:
             learning_rate: Of the last update.
             validation_losses: One per validation batch.
             counts: True positives, false positives, false negatives per target, pooled.
+            volume_dice: Dice per target of whole cases, which then takes the place of the pseudo Dice; the best epoch
+                is the one with the highest mean, as whole cases need no running mean to be compared.
         """
         dice = {name: _dice(*count) for name, count in zip(self.targets, counts, strict=True)}
+        if volume_dice is not None:
+            dice = {name: volume_dice.get(name) for name in self.targets}
         defined = [value for value in dice.values() if value is not None]
         mean = sum(defined) / len(defined) if defined else 0.0
         past = mean if self.average_dice is None else self.average_dice
         self.average_dice = AVERAGE_DECAY * past + (1 - AVERAGE_DECAY) * mean
-        is_best = self.average_dice > self.best_dice
-        self.best_dice = max(self.best_dice, self.average_dice)
+        score = self.average_dice if volume_dice is None else mean
+        is_best = score > self.best_dice
+        self.best_dice = max(self.best_dice, score)
         self._count_silence(counts)
         log = EpochLog(
             epoch=self.update // iterations_per_epoch - 1,

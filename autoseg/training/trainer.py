@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from autoseg.augment._pipeline import Pipeline
-from autoseg.core.atomic import named_disk_errors, remove_partial, write_text
+from autoseg.core.atomic import named_disk_errors, remove_partial, write_bytes, write_text
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.seeds import derive_seed
 from autoseg.devices.memory import peak_memory_bytes
@@ -33,6 +33,7 @@ from autoseg.training.progress import EpochLog, Progress
 from autoseg.training.schedule import average_decay, learning_rate
 
 logger = logging.getLogger(__name__)
+Validate = Callable[[torch.nn.Module], dict[str, float | None]]
 CHECKPOINT_INTERVAL_S = 60.0
 """Work lost at most when the process is killed."""
 
@@ -80,9 +81,14 @@ class Trainer:
         folder: Of the run; holds log, checkpoint and weights.
         parts: The live objects.
         observer: Is told of updates and epochs.
+        validate: Dice per target of whole held-out cases, given a network in evaluation mode; None judges epochs by
+            their validation patches.
     """
 
-    def __init__(self, run: Run, folder: Path, parts: Parts, observer: Observer) -> None:
+    def __init__(
+        self, run: Run, folder: Path, parts: Parts, observer: Observer, *, validate: Validate | None = None
+    ) -> None:
+        self.validate = validate
         self.run, self.folder, self.parts, self.observer = run, folder, parts, observer
         self.choice = run.method.train.optimizer
         self.progress = Progress(parts.objective.space.names)
@@ -115,7 +121,10 @@ class Trainer:
                 if time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S:
                     self.save()
         self.save()
-        self._save_weights(FINAL)
+        if self.run.method.train.keep == "best" and (self.folder / BEST).is_file():
+            write_bytes(self.folder / FINAL, (self.folder / BEST).read_bytes())
+        else:
+            self._save_weights(FINAL)
 
     def _update(self, batch: Batch) -> float:
         """One optimiser step; returns the loss."""
@@ -154,6 +163,7 @@ class Trainer:
                 learning_rate=self._rate(progress.update - 1),
                 validation_losses=losses,
                 counts=counts,
+                volume_dice=self._validate_volumes(),
             )
             if log.is_best:
                 save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
@@ -197,6 +207,21 @@ class Trainer:
             counts += parts.objective.counts(outputs, labels, batch.annotated).cpu()
         parts.state.network.train()
         return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
+
+    def _validate_volumes(self) -> dict[str, float | None] | None:
+        """Dice of whole cases, where the method asks for it."""
+        if self.validate is None:
+            return None
+        network = self.parts.state.network.eval()
+        deep = getattr(network, "deep_supervision", None)
+        if deep is not None:
+            setattr(network, "deep_supervision", False)  # noqa: B010 - not every network has it
+        try:
+            return self.validate(network)
+        finally:
+            if deep is not None:
+                setattr(network, "deep_supervision", deep)  # noqa: B010
+            network.train()
 
     @contextlib.contextmanager
     def _averaged_weights(self) -> Iterator[None]:

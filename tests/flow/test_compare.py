@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -91,3 +92,12 @@ def test_a_share_can_be_packed_and_the_whole_model_stays(workspace, command):
     }
     assert models["autoseg"].training_cases > models["autoseg_fraction_0.5"].training_cases
     assert models["autoseg"].members["2d"].sha256 != models["autoseg_fraction_0.5"].members["2d"].sha256
+
+
+def test_epochs_can_be_judged_by_whole_cases(workspace, command):
+    settings = ("--set", "train.validation=volumes", "--set", "train.keep=best")
+    assert command("train", "1", "-c", "2d", "-f", "1", *SHORT, *settings, workspace=workspace).code == 0
+    folder = workspace / "runs" / NAME / "autoseg" / "2d" / "fold_1"
+    (line,) = [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
+    assert set(line["dice"]) == {"organ", "lesion"}
+    assert (folder / "weights_final.safetensors").read_bytes() == (folder / "weights_best.safetensors").read_bytes()
