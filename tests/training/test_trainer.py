@@ -199,3 +199,26 @@ def test_time_spent_before_an_interruption_counts(tmp_path):
     shorter = run.model_copy(update={"schedule": schedule.model_copy(update={"time_budget_s": 0.01})})
     train(tmp_path, shorter)
     assert len(log_of(tmp_path)) == 2
+
+
+def test_cases_that_annotate_some_labels_train_and_go_on_exactly(tmp_path):
+    run = tiny_run().model_copy(update={"labels": {"background": 0, "ball": 1, "cube": 2}})
+
+    def parts():
+        made = tiny_parts(run)
+        for case in (made.train.cases[1], *made.validation.cases):
+            case.annotated = ("ball",)
+        return made
+
+    for name, stops in (("whole", ()), ("broken", (3,))):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            with pytest.raises(Interrupted):
+                train(tmp_path / name, run, stop_after=stop, parts=parts())
+        train(tmp_path / name, run, parts=parts())
+    assert (tmp_path / "broken" / FINAL).read_bytes() == (tmp_path / "whole" / FINAL).read_bytes()
+    assert {line["dice"]["cube"] for line in log_of(tmp_path / "whole")} == {None}  # held-out cases do not annotate it
+    everything = tmp_path / "everything"
+    everything.mkdir()
+    train(everything, run)
+    assert (everything / FINAL).read_bytes() != (tmp_path / "whole" / FINAL).read_bytes()
