@@ -2,7 +2,8 @@
 
 nnU-Net predicts a folder of images with one of its trained models (or with its planned network and random weights, for
 which nothing need be trained and near ties are everywhere), autoseg imports that model and predicts the same images,
-and, the other way round, nnU-Net predicts with what autoseg exports of the import.
+and, the other way round, nnU-Net predicts with what autoseg exports of the import. nnU-Net sums windows up in half
+precision; `--single` also compares with its masks when it does so in single precision.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ from autoseg.specs.model import MODEL_FILE, Model
 from autoseg.stages import predict
 
 HERE = Path(__file__).parent
+SINGLE = """
+import sys, torch
+torch.half = torch.float16 = torch.float32
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+source, output, model, *folds = sys.argv[1:]
+predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
+predictor.initialize_from_trained_model_folder(model, tuple(folds))
+predictor.predict_from_files(source, output, num_processes_preprocessing=1, num_processes_segmentation_export=1)
+"""
+"""nnU-Net with its half precision sums in single precision: what then differs is not rounding."""
 DATASET = "Dataset004_Hippocampus"
 
 
@@ -45,6 +56,10 @@ def main() -> None:
     result = {"cases": len(find_label_files(images)), "rows": [], "model": model.method}
     seconds = _peer_predict(options, trained, images, work / "peer")
     result["rows"].append({"masks": "nnU-Net", "seconds": round(seconds, 1)})
+    if options.single:
+        seconds = _peer_predict(options, trained, images, work / "peer_single", single=True)
+        row = {"masks": "nnU-Net in single precision", "seconds": round(seconds, 1)}
+        result["rows"].append(row | _compare(work / "peer", work / "peer_single"))
     for precision in options.precision:
         output = _fresh(work / f"ours_{precision}")
         started = time.perf_counter()
@@ -54,6 +69,9 @@ def main() -> None:
         )
         row = {"masks": f"autoseg {precision}", "seconds": round(time.perf_counter() - started, 1)}
         result["rows"].append(row | _compare(work / "peer", output))
+        if options.single:
+            row = {"masks": f"autoseg {precision} against single precision"}
+            result["rows"].append(row | _compare(work / "peer_single", output))
     if not options.skip_export:
         result["rows"].append(_export_and_predict(options, folder, images, model))
     (work / "import_peer.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -72,6 +90,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--configurations", nargs="*", default=[], help="of the model, to import")
     parser.add_argument("--cases", type=int, default=5, help="how many images")
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16", "auto"])
+    parser.add_argument("--single", action="store_true", help="also compare with nnU-Net in single precision")
     parser.add_argument("--skip-export", action="store_true", help="do not let nnU-Net predict with our export")
     options = parser.parse_args()
     if options.model is None and options.preprocessed is None:
@@ -99,16 +118,19 @@ def _random_model(options: argparse.Namespace) -> Path:
     return folder
 
 
-def _peer_predict(options: argparse.Namespace, model: Path, images: Path, output: Path) -> float:
+def _peer_predict(
+    options: argparse.Namespace, model: Path, images: Path, output: Path, *, single: bool = False
+) -> float:
     """Seconds of nnU-Net's whole command."""
     _fresh(output)
-    command = [options.peer.parent / "nnUNetv2_predict_from_modelfolder", "-i", images, "-o", output, "-m", model]
     folds = sorted(path.name.removeprefix("fold_") for path in model.glob("fold_*"))
+    program = options.peer.parent / "nnUNetv2_predict_from_modelfolder"
+    command = [program, "-i", images, "-o", output, "-m", model, "-f", *folds, "-device", "cpu"]
+    if single:
+        command = [options.peer, "-c", SINGLE, images, output, model, *folds]
     started = time.perf_counter()
     with (options.work / "peer.log").open("ab") as log:
-        subprocess.run(
-            [*command, "-f", *folds, "-device", "cpu"], check=True, stdout=log, stderr=log, env=dict(os.environ)
-        )
+        subprocess.run(command, check=True, stdout=log, stderr=log, env=dict(os.environ))
     return time.perf_counter() - started
 
 

@@ -10,6 +10,7 @@ from autoseg.core.atomic import replacing_folder
 from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import DATASET_FOLDER, Workspace, dataset_folder
+from autoseg.inference.organ_model import ORGAN
 from autoseg.intensity import normalizers
 from autoseg.io.package import (
     LARGEST_DOCUMENT_BYTES,
@@ -51,10 +52,10 @@ def pack_model(folder: Path, target: Path) -> tuple[str, ...]:
         StorageError: The disk is full, or the target cannot be written.
     """
     model = check_model_folder(folder)
-    weights = [file for member in model.members.values() for file in member.weights.values()]
-    documents = [name for name in COMPANIONS if (folder / name).is_file()]
-    origin = [f"{ORIGIN}/{path.name}" for path in sorted((folder / ORIGIN).glob("*.json"))]
-    return tuple(write_package(folder, [MODEL_FILE, *documents, *origin, *weights], target).files)
+    names = _names(folder, model)
+    if (folder / ORGAN).is_dir() and _has_organ_model(model):
+        names += [f"{ORGAN}/{name}" for name in _names(folder / ORGAN, check_model_folder(folder / ORGAN))]
+    return tuple(write_package(folder, names, target).files)
 
 
 def unpack_model(
@@ -108,7 +109,24 @@ def check_model_folder(folder: Path) -> Model:
                 raise SpecError(f"{MODEL_FILE} has no digest of '{file}'", _CURE)
             _check_weights(folder, file, member, channels=len(model.channels), space=space)
     _check_documents(folder)
+    if _has_organ_model(model):
+        inner = check_model_folder(folder / ORGAN)
+        if any(member.configuration.region is not None for member in inner.members.values()):
+            raise SpecError(f"the model in '{ORGAN}' is a region-of-interest cascade itself", _CURE)
     return model
+
+
+def _has_organ_model(model: Model) -> bool:
+    regions = [member.configuration.region for member in model.members.values()]
+    return any(region is not None and region.model is not None for region in regions)
+
+
+def _names(folder: Path, model: Model) -> list[str]:
+    """Files of a model folder, without those of the one inside of it."""
+    weights = [file for member in model.members.values() for file in member.weights.values()]
+    documents = [name for name in COMPANIONS if (folder / name).is_file()]
+    origin = [f"{ORIGIN}/{path.name}" for path in sorted((folder / ORIGIN).glob("*.json"))]
+    return [MODEL_FILE, *documents, *origin, *weights]
 
 
 def filed_under(dataset: str, number: int | None, name: str | None) -> str:
@@ -216,10 +234,8 @@ def _parse_model(content: bytes, source: str) -> Model:
     for name, member in model.members.items():
         checked_part(name, "configuration")
         region = member.configuration.region
-        if region is not None and region.model is not None:
-            raise SpecError(
-                f"'{name}' finds its region with another model ({region.model})", "share both models, each on its own"
-            )
+        if region is not None and region.model not in (None, ORGAN):
+            raise SpecError(f"'{name}' finds its region with the model {region.model!a}", f"only '{ORGAN}' is inside")
         for section in member.configuration.preprocessing.normalization:
             normalizers.options(section.name, section.options)
         for file in member.weights.values():

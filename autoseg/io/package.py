@@ -24,6 +24,8 @@ from autoseg.specs.package import MANIFEST_FILE, Package, PackedFile
 
 SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """One folder or file name: no dot in front, no separators, nothing that a shell or a terminal takes for a command."""
+NESTED = "organ"
+"""The one folder that may be a model folder itself."""
 WEIGHTS = ".safetensors"
 DOCUMENTS = (".json", ".md")
 LARGEST_DOCUMENT_BYTES = 64 * 2**20
@@ -231,7 +233,8 @@ def _checked(members: Sequence[Member], where: str) -> dict[str, Member]:
 
 def _check_name(name: str, where: str) -> None:
     parts = name.split("/")
-    if len(parts) > 2 or not all(SAFE_PART.fullmatch(part) for part in parts):
+    deepest = 3 if parts[0] == NESTED else 2
+    if len(parts) > deepest or not all(SAFE_PART.fullmatch(part) for part in parts):
         raise SpecError(f"{where}: {name!a} is no name of a file in a model folder", _CURE)
     if not name.endswith((*DOCUMENTS, WEIGHTS)):
         raise SpecError(f"{where}: '{name}' is neither weights ({WEIGHTS}) nor a document (.json, .md)", _CURE)

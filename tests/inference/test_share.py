@@ -23,6 +23,7 @@ from autoseg.io.images import read_label
 from autoseg.io.weights import save_weights
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
+from autoseg.specs.plan import Region
 from autoseg.specs.postprocess import Postprocess
 
 Edit = Callable[[dict[str, Any]], None]
@@ -202,7 +203,7 @@ def _other_model(values: dict[str, Any]) -> None:
         (_network, RegistryError, "unknown network 'os'"),
         (_normalizer, RegistryError, r"unknown normalizer 'os\.system'"),
         (_unknown_key, SpecError, r"model\.json: unknown key 'run'"),
-        (_other_model, SpecError, r"'3d_fullres' finds its region with another model \(/home/someone/model\)"),
+        (_other_model, SpecError, r"'3d_fullres' finds its region with the model '/home/someone/model'"),
     ],
 )
 def test_a_recipe_that_cannot_be_trusted_is_refused(
@@ -254,6 +255,57 @@ def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) ->
     packed = repack(folder, tmp_path / "bad.zip", {file: (tmp_path / "w.safetensors").read_bytes()})
     with pytest.raises(SpecError, match=r"2d_fold_0\.safetensors' is of another network .* is missing, its network"):
         unpack_model(packed, Workspace(tmp_path / "there"))
+
+
+class TestRegions:
+    """A region-of-interest cascade whose first stage is another model, which lies inside of it."""
+
+    @pytest.fixture
+    def whole(self, make_model: Callable[..., Model], tmp_path: Path) -> Path:
+        folder = tmp_path / "whole"
+        model = make_model(folder, "3d_fullres")
+        make_model(folder / "organ", "3d_lowres")
+        region = Region(
+            labels=(1, 2),
+            host=1,
+            found_as=(1,),
+            volume_ml=(0.1, 9.0),
+            margin_mm=2.0,
+            input_channel=False,
+            model="organ",
+        )
+        self.give_region(folder, model, region)
+        return folder
+
+    def give_region(self, folder: Path, model: Model, region: Region) -> None:
+        members = {
+            name: member.model_copy(
+                update={"configuration": member.configuration.model_copy(update={"region": region})}
+            )
+            for name, member in model.members.items()
+        }
+        model.model_copy(update={"members": members}).save(folder / "model.json")
+
+    def test_both_models_travel_in_one_file(self, whole: Path, tmp_path: Path) -> None:
+        names = pack_model(whole, tmp_path / "model.zip")
+        assert "organ/weights/3d_lowres_fold_0.safetensors" in names
+        copy = unpack_model(tmp_path / "model.zip", Workspace(tmp_path / "there"))
+        assert contents(copy) == contents(whole)
+
+    def test_the_inner_model_is_checked_too(self, whole: Path, tmp_path: Path) -> None:
+        there = Workspace(tmp_path / "there")
+        packed = repack(whole, tmp_path / "a.zip", {"organ/weights/3d_lowres_fold_0.safetensors": b"\x80\x04N."})
+        with pytest.raises(SpecError, match=r"'organ/weights/3d_lowres_fold_0\.safetensors' is a pickle"):
+            unpack_model(packed, there)
+        packed = repack(whole, tmp_path / "b.zip", {"organ/model.json": None})
+        with pytest.raises(SpecError, match="organ is not a model folder"):
+            unpack_model(packed, there)
+        inner = Model.load(whole / "organ" / "model.json")
+        region = Model.load(whole / "model.json").members["3d_fullres"].configuration.region
+        assert region is not None
+        self.give_region(whole / "organ", inner, region.model_copy(update={"model": None}))
+        with pytest.raises(SpecError, match="the model in 'organ' is a region-of-interest cascade itself"):
+            pack_model(whole, tmp_path / "c.zip")
 
 
 def test_a_data_set_without_a_number_needs_one(folder: Path, tmp_path: Path) -> None:
