@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from dataset_conversion._phantom_liver import paint_liver, paint_tumours
+from dataset_conversion._phantom_liver import paint_liver, paint_tumours, paint_tumours_of
 from dataset_conversion._phantom_scene import Field, Scene, intersection, smooth_union, union
 
 _AIR, _FAT, _MUSCLE, _BONE, _MARROW = -1000.0, -102.0, 58.0, 420.0, 190.0
@@ -30,8 +30,16 @@ class _Body:
     dome_mm: float
 
 
-def abdomen(scene: Scene, tumours: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
-    """HU and labels (Z, Y, X)."""
+def abdomen(
+    scene: Scene, tumours: int, *, share: float | None = None
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """HU and labels (Z, Y, X).
+
+    Args:
+        scene: Grid and draws.
+        tumours: Lesions of any size.
+        share: Of the liver that lesions are, instead of their number.
+    """
     image = np.full(scene.shape, _AIR, np.float32)
     body = _outline(scene)
     _couch(scene, image)
@@ -42,7 +50,10 @@ def abdomen(scene: Scene, tumours: int) -> tuple[npt.NDArray[np.int16], npt.NDAr
     _bones(scene, image, body)
     space = intersection(body.cavity + 3, body.below_diaphragm + 2)
     liver, value = paint_liver(scene, image, space)
-    lesions = paint_tumours(scene, image, liver, tumours=tumours, value=value)
+    if share is None:
+        lesions = paint_tumours(scene, image, liver, tumours=tumours, value=value)
+    else:
+        lesions = paint_tumours_of(scene, image, liver, share=share, value=value)
     labels = np.where(liver < 0, LIVER, 0).astype(np.uint8)
     labels[lesions] = TUMOUR
     return _scan(scene, image), labels

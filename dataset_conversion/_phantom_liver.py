@@ -64,6 +64,34 @@ def _vessels(scene: Scene, image: Field, liver: Field, value: float) -> None:
     scene.paint(image, vessels, value)
 
 
+def paint_tumours_of(scene: Scene, image: Field, liver: Field, *, share: float, value: float) -> npt.NDArray[np.bool_]:
+    """Paint one or two lesions that together are a share of the liver, and return their mask.
+
+    They are like those of `paint_tumours`; their outline is moved until the volume is right, to the voxel.
+    """
+    inside = liver < -1
+    wanted = max(1, round(share * int((liver < 0).sum())))
+    count = 1 if scene.draw(0, 1) < 0.5 else 2
+    radius = (3 * wanted * float(np.prod(scene.spacing_mm)) / (4 * np.pi * count)) ** (1 / 3)
+    depth = np.argwhere(liver < min(-0.6 * radius, float(np.quantile(liver[inside], 0.2))))
+    warp = scene.noise(9)
+    lesions = []
+    for _ in range(count):
+        index = depth[scene.generator.integers(len(depth))]
+        z, y, x = (float(axis.ravel()[position]) for axis, position in zip(scene.axes(), index, strict=True))
+        first, second, third = (radius * float(stretch) for stretch in scene.generator.uniform(0.85, 1.2, 3))
+        lesion = scene.ellipsoid((z, y, x), (first, second, third), tilt_degrees=scene.draw(-60, 60))
+        lesions.append(lesion + 0.1 * radius * warp)
+    outline = union(*lesions)
+    limit = np.partition(outline[inside], wanted - 1)[wanted - 1]
+    mask = inside & (outline <= limit)
+    for lesion in lesions:
+        contrast = scene.draw(26, 52)
+        distance = intersection(lesion - limit, liver + 1)
+        scene.paint(image, distance, value - contrast + 4 * scene.noise(5), edge_mm=5)
+    return mask
+
+
 def paint_tumours(scene: Scene, image: Field, liver: Field, *, tumours: int, value: float) -> npt.NDArray[np.bool_]:
     """Paint hypodense lesions into the liver and return their mask; some have a rim, some a necrotic centre."""
     mask = np.zeros(scene.shape, bool)

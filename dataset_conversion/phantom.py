@@ -22,6 +22,8 @@ from dataset_conversion._phantom_scene import Scene
 _TUMOURS = (2, 1, 0, 3, 1, 4, 2, 0)  # per case in turn, so that small sets hold healthy livers too
 _SIZE: Mapping[str, Shape3] = {"ct": (64, 96, 96), "brain": (64, 96, 80)}
 _FIELD_OF_VIEW_MM: Mapping[str, Vector3] = {"ct": (235.0, 384.0, 384.0), "brain": (150.0, 186.0, 155.0)}
+MOST_TUMOUR = 0.3
+"""Share of the liver that tumours may be."""
 _FLIPS = ((), (1, 2), (0,), (2,), (0, 1, 2), (1,))
 
 
@@ -42,6 +44,9 @@ class PhantomOptions(BaseModel):
     """Typical voxels along (z, y, x); None is 64 x 96 x 96, and 64 x 96 x 80 for the brain."""
     orientations: Literal["mixed", "same"] = "mixed"
     """Whether files differ in the directions of their axes, as they do in real collections."""
+    tumour_share: tuple[float, float] | None = None
+    """CT only: every liver has one or two tumours that are between these shares of it, e.g. 0.01,0.03; None gives none
+    to four of any size."""
     labels: Literal["regions", "plain"] = "regions"
     """Brain only: nested regions (whole, core, enhancing) or one label per tissue."""
 
@@ -50,6 +55,19 @@ class PhantomOptions(BaseModel):
     def _split(cls, value: Any) -> Any:
         """Accept `32x48x48` from the command line."""
         return tuple(value.replace(",", "x").split("x")) if isinstance(value, str) else value
+
+    @field_validator("tumour_share", mode="before")
+    @classmethod
+    def _split_share(cls, value: Any) -> Any:
+        """Accept `0.01,0.03` from the command line."""
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("tumour_share")
+    @classmethod
+    def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 < value[0] <= value[1] <= MOST_TUMOUR:
+            raise ValueError(f"must be two rising numbers above 0 and at most {MOST_TUMOUR}")
+        return value
 
     @field_validator("cases", "test_cases", "seed")
     @classmethod
@@ -135,7 +153,9 @@ class Phantom(Converter):
         shape, spacing = _grid(generator, typical, _FIELD_OF_VIEW_MM[options.variant])
         scene = Scene(shape, spacing, generator)
         if options.variant == "ct":
-            image, labels = abdomen(scene, _TUMOURS[number % len(_TUMOURS)])
+            given = options.tumour_share
+            share = None if given is None else float(generator.uniform(*given))
+            image, labels = abdomen(scene, _TUMOURS[number % len(_TUMOURS)], share=share)
             channels = image[None]
         else:
             channels, labels = brain(scene, enhancing=number % 5 != 3)

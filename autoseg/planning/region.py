@@ -32,6 +32,8 @@ LEAST_RATIO = 8.0
 """The first stage has at least this many times fewer voxels than the second: half the resolution."""
 LEAST_ORGAN_VOXELS = 16.0
 """Diameter of the median organ, as a ball, below which the grid is not coarsened: 1 voxel is then 6 % of it."""
+FITTING_BOXES = 90
+"""Per cent of the training cases whose box is to fit the second stage's patch: one window each (our decision)."""
 ORGAN_FEATURES = 16
 """Width of the first stage's finest level at most (our decision)."""
 GROWTH = 1.03
@@ -227,7 +229,7 @@ def _second_stage(
 ) -> tuple[Configuration, tuple[Decision, ...]]:
     choices = context.rules.choices.region or RegionChoices()
     frame = context.frame
-    median, share = _median_crop(context, region, extents_mm)
+    median, share = _usual_crop(context, region, extents_mm)
     fitted = context.fit(ROI, frame.spacing_mm, median, frame.dataset_voxels * share)
     stage = context.configuration(ROI, fitted, context.preprocessing, median=median, batch_dice=True)
     labels, order = _targets(dataset, choices.targets)
@@ -243,20 +245,20 @@ def _second_stage(
     where = Decision(
         topic=f"{ROI} region",
         value=f"organ's box + {region.margin_mm:g} mm{', organ as extra channel' if region.input_channel else ''}",
-        reason=f"chosen by the method; training boxes are made from {region.source} organs; the median box holds "
-        f"{share:.0%} of the median case",
+        reason=f"chosen by the method; training boxes are made from {region.source} organs; {FITTING_BOXES} % of the "
+        f"boxes fit one that is {share:.0%} of the median case",
     )
     batch_dice = Decision(topic=f"{ROI} batch Dice", value="pooled over the batch", reason="targets are small")
     return stage.model_copy(update=update), (where, plausible, *fitted.decisions, batch_dice)
 
 
-def _median_crop(context: Context, region: Region, extents_mm: Sequence[Vector3]) -> tuple[FloatArray, float]:
-    """Median box on the target grid, and its share of the median case; the whole case where nothing was measured."""
+def _usual_crop(context: Context, region: Region, extents_mm: Sequence[Vector3]) -> tuple[FloatArray, float]:
+    """Box that most cases fit on the target grid, and its share of the median case; the whole case without measures."""
     whole = context.frame.median_shape_voxels
     if not extents_mm:
         return whole, 1.0
     sizes = np.asarray(extents_mm)[:, list(context.frame.transpose)] + 2 * region.margin_mm
-    crop = np.minimum(np.rint(np.median(sizes, axis=0) / context.frame.spacing_mm), whole)
+    crop = np.minimum(np.rint(np.percentile(sizes, FITTING_BOXES, axis=0) / context.frame.spacing_mm), whole)
     return crop, float(np.prod(crop / whole))
 
 

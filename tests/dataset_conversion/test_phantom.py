@@ -57,6 +57,18 @@ def test_ct_is_in_hounsfield_units(abdomen: RawDataset) -> None:
     assert 2 <= tumours < len(abdomen.training)  # some cases are healthy
 
 
+def test_tumours_may_be_a_chosen_share_of_the_liver(abdomen: RawDataset, tmp_path: Path) -> None:
+    small = make(tmp_path, cases=5, test_cases=0, tumour_share="0.01,0.03")
+    for case in small.training:
+        array, _, labels = read_case(case, channels=1)
+        assert labels is not None
+        share = (labels == 2).sum() / (labels > 0).sum()
+        assert 0.009 < share < 0.031
+        assert np.median(array[0][labels == 1]) - np.median(array[0][labels == 2]) > 5
+    with pytest.raises(RegistryError, match="tumour_share"):
+        make(tmp_path / "bad", tumour_share="0.03,0.01")
+
+
 def test_the_liver_is_on_the_right(abdomen: RawDataset) -> None:
     for case in abdomen.training:
         affine = nibabel.load(case.label).affine
