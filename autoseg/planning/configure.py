@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from autoseg.networks._cost import Cost
 from autoseg.planning.budget import Budget, Fit, Measure, batch_for_elements, fit_elements
 from autoseg.planning.frame import numbers
 from autoseg.planning.speed import fit_fixed_patch, fit_speed
-from autoseg.planning.topology import Pooling, cut, features_per_stage, initial_patch, pool
+from autoseg.planning.topology import Pooling, cut, features_per_stage, halve, initial_patch, pool
 from autoseg.specs.document import Component
 from autoseg.specs.method import PlanChoices
 from autoseg.specs.plan import Decision, Topology
@@ -73,7 +74,11 @@ def fit_configuration(
     pooling = pool(spacing_mm, start)
     if "patch_size_voxels" in overrides:
         wanted = _voxels(overrides["patch_size_voxels"], len(spacing_mm), name)
-        fit = _fixed_patch(pool(spacing_mm, wanted), measure, rules, dataset_voxels)
+        levels = overrides.get("stages")
+        fixed = pool(spacing_mm, wanted) if levels is None else halve(wanted, _stages(levels, wanted, name))
+        fit = _fixed_patch(fixed, measure, rules, dataset_voxels)
+    elif "stages" in overrides:
+        raise SpecError(f"{name}.stages without a patch", f"give overrides.{name}.patch_size_voxels too")
     elif budget.operations is None:
         fit = fit_elements(
             pooling,
@@ -99,7 +104,10 @@ def fit_configuration(
         batch, batch_reason = int(overrides["batch_size"][0]), "set by the method"
     batch_decision = Decision(topic=f"{name} batch size", value=str(batch), reason=batch_reason)
     network = network_for(fit.pooling, rules)
-    decisions = _decisions(name, fit, start, batch_decision, network)
+    rule = (
+        "levels set by the method" if "stages" in overrides else "halved while edges stay >= 4 and spacings within 2x"
+    )
+    decisions = _decisions(name, fit, start, batch_decision, network, rule=rule)
     return Fitted(fit.pooling.patch_size_voxels, network, fit.topology, batch, decisions)
 
 
@@ -161,7 +169,7 @@ def _fixed_patch(pooling: Pooling, measure: Measure, rules: Rules, dataset_voxel
 
 
 def _decisions(
-    name: str, fit: Fit, start: Sequence[float], batch: Decision, network: Component
+    name: str, fit: Fit, start: Sequence[float], batch: Decision, network: Component, *, rule: str
 ) -> tuple[Decision, ...]:
     features = "-".join(str(width) for width in fit.topology.features)
     folded = f" on a grid folded {numbers(network.options['fold'])}" if network.name == "folded_unet" else ""
@@ -174,7 +182,7 @@ def _decisions(
         Decision(
             topic=f"{name} topology",
             value=f"{len(fit.topology.features)} stages {features}{folded}",
-            reason=f"halved while edges stay >= 4 and spacings within 2x: {numbers(fit.pooling.divisors)} in all; "
+            reason=f"{rule}: {numbers(fit.pooling.divisors)} in all; "
             f"{fit.cost.parameters / 1e6:.2f} million parameters",
         ),
         batch,
@@ -191,6 +199,18 @@ def _features(name: str, choices: PlanChoices, planned: tuple[int, ...]) -> tupl
             f"{name}.features has {len(wanted)} entries, the patch has {len(planned)} stages", "give one per stage"
         )
     return tuple(int(width) for width in wanted[: len(planned)])
+
+
+def _stages(values: Sequence[float], patch_size_voxels: tuple[int, ...], name: str) -> int:
+    """Levels of the network; the coarsest must keep a voxel along every axis."""
+    most = int(math.log2(min(patch_size_voxels))) + 1
+    if len(values) != 1 or values[0] not in range(2, most + 1):
+        found = " x ".join(str(edge) for edge in patch_size_voxels)
+        raise SpecError(
+            f"{name}.stages = {', '.join(f'{value:g}' for value in values)} for a patch of {found} voxels",
+            f"give one whole number, at least 2 and at most {most}" if most > 1 else "enlarge the patch",
+        )
+    return int(values[0])
 
 
 def _voxels(values: Sequence[float], dimensions: int, name: str) -> tuple[int, ...]:

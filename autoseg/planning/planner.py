@@ -23,7 +23,7 @@ from autoseg.specs.method import Method, PlanChoices
 from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing
 
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres", ORGAN, ROI)
-OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features")
+OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features", "stages")
 
 LOWRES_BELOW_PATCH_SHARE = 0.25
 """A low resolution is planned when the patch holds less than this share of the median case (nnU-Net v2)."""
@@ -83,6 +83,7 @@ def make_plan(
         if not frame.is_planar:
             in_3d, reasons = _plan_3d(context)
             configurations, decisions = configurations + in_3d, decisions + reasons
+    configurations = _wanted(configurations, choices)
     by_method = bool(choices.normalization)
     explained = channel_rules.explain(channels, components, masks, relative_size, by_method=by_method)
     return Plan(
@@ -97,6 +98,27 @@ def make_plan(
         configurations={configuration.name: configuration for configuration in configurations},
         decisions=(*frame.decisions, *explained, mirroring, budget.decision, *decisions),
     )
+
+
+def _wanted(configurations: tuple[Configuration, ...], choices: PlanChoices) -> tuple[Configuration, ...]:
+    """Those that the method names, and the stages before them; all where it names none.
+
+    Raises:
+        SpecError: The data allow none of them.
+    """
+    if not choices.configurations:
+        return configurations
+    planned = {one.name: one for one in configurations}
+    wanted = {name for name in choices.configurations if name in planned}
+    if not wanted:
+        asked = ", ".join(choices.configurations)
+        raise SpecError(f"plan.configurations: the data allow no {asked}", f"choose from {', '.join(planned)}")
+    for name in tuple(wanted):
+        previous = planned[name].previous_stage
+        while previous is not None:
+            wanted.add(previous)
+            previous = planned[previous].previous_stage
+    return tuple(one for one in configurations if one.name in wanted)
 
 
 def _plan_2d(context: Context) -> tuple[tuple[Configuration, ...], tuple[Decision, ...]]:
@@ -210,6 +232,11 @@ def _vector(values: FloatArray) -> tuple[float, float, float]:
 
 
 def _check_overrides(choices: PlanChoices) -> None:
+    for configuration in choices.configurations:
+        if configuration not in CONFIGURATIONS:
+            raise SpecError(
+                f"plan.configurations: unknown configuration '{configuration}'", nearest(configuration, CONFIGURATIONS)
+            )
     for configuration, values in choices.overrides.items():
         if configuration not in CONFIGURATIONS:
             cure = nearest(configuration, CONFIGURATIONS)

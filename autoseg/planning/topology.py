@@ -81,6 +81,19 @@ def pool(spacing_mm: Sequence[float], patch_size_voxels: Sequence[float]) -> Poo
     return Pooling(tuple(strides), tuple(kernels), pad_to_multiple(patch_size_voxels, divisors), divisors)
 
 
+def halve(patch_size_voxels: Sequence[int], stages: int) -> Pooling:
+    """So many levels, every axis halved from each to the next, kernels of 3: the topology of a published network.
+
+    Args:
+        patch_size_voxels: Padded to multiples of the last level's stride.
+        stages: At least 1.
+    """
+    dimensions = len(patch_size_voxels)
+    strides = ((1,) * dimensions, *((2,) * dimensions,) * (stages - 1))
+    divisors = (2 ** (stages - 1),) * dimensions
+    return Pooling(strides, ((3,) * dimensions,) * stages, pad_to_multiple(patch_size_voxels, divisors), divisors)
+
+
 def pad_to_multiple(size_voxels: Sequence[float], divisors: Sequence[int]) -> tuple[int, ...]:
     """Smallest multiples of `divisors` that are not below `size_voxels`."""
     return tuple(

@@ -9,6 +9,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
 
+_LATER_FIELDS = ("region", "configurations")
+"""Left out of `[plan]` where they are empty, so that plans without them keep their digests."""
+
 
 class CpuChoices(Section):
     """`[plan.cpu]`: how a plan with `budget = "device"` is cut down where no GPU is there."""
@@ -96,16 +99,19 @@ class PlanChoices(Section):
     mirror_axes: tuple[int, ...] | Literal["all", "auto"] = "auto"
     """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
     overrides: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
-    """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number) or
-    `features` to use instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+    """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number),
+    `features` or `stages` (one number: that many levels, each half the size of the one before along every axis) to use
+    instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+    configurations: tuple[str, ...] = ()
+    """Those to plan, with the stages before them; empty plans all that the data allow."""
     region: RegionChoices | None = None
     """Stages of a region-of-interest cascade, planned instead of the other configurations; None for none."""
 
     @model_serializer(mode="wrap")
-    def _without_region(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Choices without a region keep the digest that they had before there were regions."""
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Choices without what came later keep the digest that they had before there was any of it."""
         values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if value is not None or key != "region"}
+        return {key: value for key, value in values.items() if value or key not in _LATER_FIELDS}
 
     @field_validator("overrides", mode="before")
     @classmethod

@@ -56,6 +56,35 @@ def test_spacing_is_overridden_before_the_transpose(
     assert plan.configuration("2d").preprocessing.native_axes == (0,)
 
 
+def test_a_method_can_set_the_levels(make_fingerprint: Make, make_dataset: Callable[..., Dataset]) -> None:
+    section = "plan.overrides.3d_fullres={ patch_size_voxels = [80, 90, 96], stages = 4 }"
+    plan = planned(make_fingerprint, make_dataset, section)
+    full = plan.configuration("3d_fullres")
+    assert full.patch_size_voxels == (80, 96, 96)
+    assert full.topology.strides == ((1, 1, 1), *((2, 2, 2),) * 3)
+    assert set(full.topology.kernels) == {(3, 3, 3)}
+    assert full.topology.features == (32, 64, 128, 256)
+    (reason,) = (one.reason for one in plan.decisions if one.topic == "3d_fullres topology")
+    assert reason.startswith("levels set by the method")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ("[]", ["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]),
+        ('["3d_fullres"]', ["3d_fullres"]),
+        ('["3d_cascade_fullres"]', ["3d_lowres", "3d_cascade_fullres"]),
+        ('["3d_roi_fullres", "2d"]', ["2d"]),
+    ],
+)
+def test_a_method_can_name_its_configurations(
+    wanted: str, kept: list[str], make_fingerprint: Make, make_dataset: Callable[..., Dataset]
+) -> None:
+    plan = planned(make_fingerprint, make_dataset, f"plan.configurations={wanted}")
+    assert list(plan.configurations) == kept
+    assert (plan.method_digest == load_method("nnunet").plan.digest()) == (wanted == "[]")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -65,6 +94,12 @@ def test_spacing_is_overridden_before_the_transpose(
         ("plan.overrides.3d_fullres.spacing_mm=[1, 1, 0]", "give three positive numbers"),
         ("plan.overrides.3d_fullres.patch_size_voxels=[64, 64]", "give 3 positive whole numbers"),
         ("plan.overrides.3d_fullres.features=[8, 16]", "give one per stage"),
+        ("plan.overrides.3d_fullres.stages=4", "give overrides.3d_fullres.patch_size_voxels too"),
+        ("plan.overrides.3d_fullres={ patch_size_voxels = [8, 8, 8], stages = 5 }", "at least 2 and at most 4"),
+        ("plan.overrides.3d_fullres={ patch_size_voxels = [8, 8, 8], stages = 1 }", "at least 2 and at most 4"),
+        ("plan.overrides.2d={ patch_size_voxels = [1, 1], stages = 2 }", "enlarge the patch"),
+        ('plan.configurations=["3d"]', "did you mean '2d'"),
+        ('plan.configurations=["3d_organ"]', "the data allow no 3d_organ; choose from 2d, 3d_fullres"),
     ],
 )
 def test_overrides_that_do_not_fit_are_refused(
