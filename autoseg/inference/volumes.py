@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
+from autoseg.inference.cascade import with_previous_labels
 from autoseg.inference.sliding import predict_logits
 from autoseg.metrics.dice import mean_per_region, region_dice
+from autoseg.networks import context_voxels
 from autoseg.specs.run import Run
 
 
@@ -39,16 +40,9 @@ class VolumeValidation:
         run: What is trained.
         cases: Held out.
         device: Where the network is.
-
-    Raises:
-        SpecError: The run is a cascade, whose whole cases need a previous stage.
     """
 
     def __init__(self, run: Run, cases: Sequence[WholeCase], *, device: torch.device) -> None:
-        if run.configuration.previous_stage is not None:
-            raise SpecError(
-                f"{run.configuration.name} cannot be validated on whole cases", 'set train.validation to "patches"'
-            )
         self.run, self.cases, self.device = run, tuple(cases), device
         self.space = LabelSpace.parse(run.labels, run.regions_class_order)
 
@@ -64,10 +58,18 @@ class VolumeValidation:
         image, labels = case.read_patch((0, 0, 0), case.shape)
         if labels is None:
             return {}
+        whole = torch.from_numpy(image.astype(np.float32, copy=False))
+        values = self.run.configuration.previous_values(self.space)
+        if values:
+            # A cascade's case has a second map of labels (`autoseg.training.previous`).
+            labels, previous = labels
+            whole = with_previous_labels(whole, previous, values)
+        network_of_run = self.run.configuration.network
         logits = predict_logits(
             (network,),
-            torch.from_numpy(image.astype(np.float32, copy=False)),
+            whole,
             patch_size_voxels=self.run.configuration.patch_size_voxels,
+            context_voxels=context_voxels(network_of_run.name, network_of_run.options),
             step_size=self.run.method.predict.step_size,
             device=self.device,
             precision=self.run.precision,  # type: ignore[arg-type]

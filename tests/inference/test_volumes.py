@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from cases import MemoryCase
-from tiny import method, tiny_run
+from tiny import tiny_run
 from torch import nn
 
-from autoseg.core.errors import SpecError
 from autoseg.inference.volumes import VolumeValidation
 
 CPU = torch.device("cpu")
@@ -71,8 +70,18 @@ def test_what_is_not_annotated_is_not_scored():
     assert VolumeValidation(tiny_run(), [unlabelled], device=CPU)(Threshold(1.5)) == {}
 
 
-def test_cascades_are_refused():
-    run = tiny_run(method())
+class SecondChannel(Threshold):
+    def forward(self, image):
+        return super().forward(image[:, 1:])
+
+
+@pytest.mark.parametrize(("found", "dice"), [(1, 1.0), (0, 0.0)])
+def test_cascades_see_the_previous_labels(found, dice):
+    run = tiny_run()
     later = run.configuration.model_copy(update={"previous_stage": "3d_lowres"})
-    with pytest.raises(SpecError, match=r'cannot be validated on whole cases: set train\.validation to "patches"'):
-        VolumeValidation(run.model_copy(update={"configuration": later}), [], device=CPU)
+    case = clean_case("a")
+    both = np.stack([case.labels, found * (case.labels == 1)])
+    case.image[:] = 0
+    case.read_patch = lambda start, stop: (case.image, both)
+    validation = VolumeValidation(run.model_copy(update={"configuration": later}), [case], device=CPU)
+    assert validation(SecondChannel(0.5)) == {"ball": dice}
