@@ -35,6 +35,8 @@ class BratsOptions(BaseModel):
 
     edition: Literal["auto", "2015", "2017", "2023", "2024", "ped", "men_rt"] = "auto"
     """What label values mean; `auto` goes by the cases' names and, for later glioma sets, their folder and grid."""
+    labels: Literal["regions", "tissues"] = "regions"
+    """Nested regions as they are scored, or exclusive labels: edema, non_enhancing with necrosis, enhancing."""
 
 
 class Brats(Converter):
@@ -70,6 +72,8 @@ class Brats(Converter):
         missing = [CHANNELS[role] for role in CHANNELS if role not in roles]
         regions = {name: values if len(values) > 1 else values[0] for name, values in edition.regions.items()}
         order = edition.class_order if len(regions) > 1 else None
+        if self.options.labels == "tissues":
+            regions, order = {**edition.tissues()[0]}, None
         return Dataset(
             channel_names={str(index): CHANNELS[role] for index, role in enumerate(roles)},
             labels={"background": 0, **regions},
@@ -82,6 +86,7 @@ class Brats(Converter):
             reference=self.spec().citation,
             licence=self.spec().licence,
             scoring=_scored_as(edition, found[0].folder.name),
+            submission=_submitted_as(edition, found[0].folder.name),
         )
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
@@ -93,7 +98,11 @@ class Brats(Converter):
             else:
                 _take_masked(source, image, mask)
         if case.label is not None and target.label is not None:
-            take_label(case.label, target.label, image=target.images[0], values=edition.stored)
+            values = edition.stored
+            if self.options.labels == "tissues":
+                tissue = edition.tissues()[1]
+                values = {original: tissue[stored] for original, stored in values.items()}
+            take_label(case.label, target.label, image=target.images[0], values=values)
 
     def example(self, root: Path) -> Path:
         source = root / "BraTS2021_TrainingData"
@@ -122,6 +131,16 @@ def _scored_as(edition: Edition, case: str) -> str:
         return "brats2020:2021"
     names = {"2015": "brats2020", "2017": "brats2020", "ped": "brats2024:ped", "men_rt": "brats2024:men_rt"}
     return names.get(edition.name, f"brats2023:{variant}")
+
+
+def _submitted_as(edition: Edition, case: str) -> str:
+    """The format of the year that the case's name tells, else of the first one with these labels."""
+    year = re.match(r"brats(?:20)?(\d\d)_", case, re.IGNORECASE)
+    if edition.name == "2017" and year and "17" <= year.group(1) <= "22":
+        return f"brats20{year.group(1)}"
+    if edition.name == "2024" and case.lower().startswith("brats-met"):
+        return "brats2025"
+    return {"2015": "brats2015", "2017": "brats2020", "2023": "brats2023"}.get(edition.name, "brats2024")
 
 
 def _take_masked(source: Path, target: Path, mask: Path) -> None:

@@ -89,6 +89,7 @@ class Kits(Converter):
             reference=self.spec().citation,
             licence=self.spec().licence,
             scoring="kits19" if edition == "2019" else self.spec().scoring,
+            submission="kits19" if edition == "2019" else self.spec().submission,
         )
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:

@@ -26,14 +26,15 @@ def complete(folder: Path, name: str | None, given: Mapping[str, Any]) -> tuple[
 
     Args:
         folder: Raw data set.
-        name: Format; None takes that of the data set's converter, else the Decathlon's, else (for pictures and data
-            sets from 100 on) plain masks.
+        name: Format; None takes that of the data set or of its converter, else the Decathlon's, else (for pictures
+            and data sets from 100 on) plain masks.
         given: Options that count more than those of the conversion.
     """
     record = Conversion.load(folder / RECORD) if (folder / RECORD).is_file() else None
     if name is None:
         known = record is not None and record.converter in converter_names()
-        name = (load_converter(record.converter).spec().submission if record and known else "") or _usual(folder)
+        usual = load_converter(record.converter).spec().submission if record and known else ""
+        name = _declared(folder) or usual or _usual(folder)
     wanted = option_names(name)
     made = {} if record is None else {**record.options, "source": record.source}
     options = {key: value for key, value in made.items() if key in wanted and value}
@@ -41,6 +42,11 @@ def complete(folder: Path, name: str | None, given: Mapping[str, Any]) -> tuple[
     if name == _USUAL and number:
         options["task"] = f"Task{int(number.group(1)):02d}_{number.group(2)}"
     return name, {**options, **given}
+
+
+def _declared(folder: Path) -> str:
+    path = folder / "dataset.json"
+    return Dataset.load(path).submission if path.is_file() else ""
 
 
 def _usual(folder: Path) -> str:

@@ -58,6 +58,8 @@ class Dataset(Document):
     """Licence of the images."""
     scoring: str = ""
     """Scoring protocol of its challenge, NAME or NAME:VARIANT, which `evaluate` takes by default."""
+    submission: str = ""
+    """Submission format of its challenge and year, which `submit` takes by default."""
     regions_class_order: tuple[int, ...] | None = None
     """Label to write per region, later ones overwrite earlier ones."""
     dataset: dict[str, CaseFiles] | None = None

@@ -61,7 +61,9 @@ def run(options: Options, workspace: Workspace) -> Path:
     cases = converter.cases(source)
     _check_ids(cases)
     spec = converter.dataset(source)
-    spec = spec.model_copy(update={"scoring": spec.scoring or converter.spec().scoring})
+    told = converter.spec()
+    usual = {"scoring": spec.scoring or told.scoring, "submission": spec.submission or told.submission}
+    spec = spec.model_copy(update=usual)
     folder = _target_folder(options, workspace, spec)
     jobs = [Job(case, _target(folder, case, spec)) for case in cases]
     record = Conversion(

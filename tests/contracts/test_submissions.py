@@ -23,8 +23,7 @@ from autoseg.specs.submission import Manifest
 from autoseg.stages import convert, submit
 
 ANSWERED = tuple(name for name in converter_names() if load_converter(name).spec().submission)
-# Miniatures: of 2021, and of one test volume.
-FORMATS = {"brats": "brats2021"}
+# The miniature has one test volume.
 OPTIONS = {"lits": (("subset", "true"),)}
 
 
@@ -57,7 +56,6 @@ def packed(converter: Converter, tmp_path: Path) -> Packed:
         _masks(dataset, images, tmp_path / "masks"),
         dataset.name,
         output=tmp_path / "out" / "answer",
-        format=FORMATS.get(info.name),
         settings=OPTIONS.get(info.name, ()),
         images=images,
     )
@@ -71,7 +69,7 @@ def packed(converter: Converter, tmp_path: Path) -> Packed:
     manifest = Manifest.load(archive.parent / "manifest.json")
     files = tuple(file.path for file in manifest.files)
     sources = {case.case_id for case in find_images(images, dataset.spec.channels())}
-    assert manifest.format == FORMATS.get(info.name, info.submission)
+    assert manifest.format == dataset.spec.submission
     assert {file.case for file in manifest.files} == sources
     return Packed(replace(options, input=archive, output=None, check=True), workspace, folder, files)
 

@@ -72,19 +72,47 @@ def test_every_year(
 
 
 @pytest.mark.parametrize(
-    ("folder", "case", "edition", "scored_as"),
+    ("folder", "case", "edition", "scored_as", "submitted_as"),
     [
-        ("ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData", "BraTS-GLI-00005-001", "2023", "brats2023:gli"),
-        ("BraTS2024-BraTS-GLI-TrainingData", "BraTS-GLI-00005-001", "2024", "brats2024:gli"),
-        ("ASNR-MICCAI-BraTS2023-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "2023", "brats2023:ped"),
-        ("BraTS2024-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "ped", "brats2024:ped"),
-        ("BraTS2025-MET", "BraTS-MET-00005-000", "2024", "brats2025:met"),
+        (
+            "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData",
+            "BraTS-GLI-00005-001",
+            "2023",
+            "brats2023:gli",
+            "brats2023",
+        ),
+        ("BraTS2024-BraTS-GLI-TrainingData", "BraTS-GLI-00005-001", "2024", "brats2024:gli", "brats2024"),
+        (
+            "ASNR-MICCAI-BraTS2023-PED-Challenge-TrainingData",
+            "BraTS-PED-00005-000",
+            "2023",
+            "brats2023:ped",
+            "brats2023",
+        ),
+        ("BraTS2024-PED-Challenge-TrainingData", "BraTS-PED-00005-000", "ped", "brats2024:ped", "brats2024"),
+        ("BraTS2025-MET", "BraTS-MET-00005-000", "2024", "brats2025:met", "brats2025"),
     ],
 )
-def test_the_year_of_the_folder_decides(tmp_path: Path, folder: str, case: str, edition: str, scored_as: str) -> None:
+def test_the_year_of_the_folder_decides(
+    tmp_path: Path, folder: str, case: str, edition: str, scored_as: str, submitted_as: str
+) -> None:
     write_example(tmp_path / folder, case, files=NEW, label="{case}-seg", values=(2, 1, 3))
     dataset = BRATS.dataset(tmp_path / folder)
-    assert (dataset.name, dataset.scoring) == (f"BraTS{edition}", scored_as)
+    assert (dataset.name, dataset.scoring, dataset.submission) == (f"BraTS{edition}", scored_as, submitted_as)
+
+
+@pytest.mark.parametrize(
+    ("case", "scored_as", "submitted_as"),
+    [
+        ("Brats17_2013_2_1", "brats2020", "brats2017"),
+        ("BraTS20_Training_001", "brats2020", "brats2020"),
+        ("BraTS2021_00001", "brats2020:2021", "brats2021"),
+    ],
+)
+def test_the_year_of_the_case_decides(tmp_path: Path, case: str, scored_as: str, submitted_as: str) -> None:
+    write_example(tmp_path / "s", case, label="{case}_seg", values=(2, 1, 4))
+    dataset = BRATS.dataset(tmp_path / "s")
+    assert (dataset.scoring, dataset.submission) == (scored_as, submitted_as)
 
 
 def test_the_grid_tells_post_treatment_scans(tmp_path: Path) -> None:
@@ -214,3 +242,34 @@ def test_real_cases_of_2015(test_data: Path, tmp_path: Path) -> None:
     assert (image[:, ~brain] == 0).all()
     shipped = read_image(source / case.case_id / "Flair_subtrMeanDivStd.nii.gz").array[0]
     assert np.array_equal(image[1][brain], shipped[brain])
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_tissues_are_exclusive_and_merge_into_the_same_regions(edition: str) -> None:
+    names, values = EDITIONS[edition].tissues()
+    assert sorted(set(values.values())) == [0, *names.values()] == list(range(len(names) + 1))
+    for name, tissues in {"whole_tumor": 3, "tumor_core": 2, "enhancing_tumor": 1}.items():
+        if name in EDITIONS[edition].regions:
+            inside = {values[stored] for stored in EDITIONS[edition].regions[name]}
+            assert inside == {names[tissue] for tissue in ("edema", "non_enhancing", "enhancing")[-tissues:]}
+
+
+@pytest.mark.parametrize(
+    ("case", "values", "merged"),
+    [
+        ("brats_2013_pat0001_1", (2, 1, 3, 4), {0: 0, 2: 1, 1: 2, 3: 2, 4: 3}),
+        ("BraTS-PED-00004-000", (4, 2, 3, 1), {0: 0, 4: 1, 2: 2, 3: 2, 1: 3}),
+    ],
+)
+def test_necrosis_joins_the_non_enhancing_tumour(
+    tmp_path: Path, case: str, values: tuple[int, ...], merged: dict[int, int]
+) -> None:
+    folder = write_example(tmp_path / "s", case, label="{case}_seg", values=values, files=("t1", "t1c", "t2", "flair"))
+    dataset = _convert(tmp_path / "s", tmp_path / "w", labels="tissues")
+    assert dataset.spec.labels == {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
+    assert dataset.spec.regions_class_order is None
+    _, _, stored = read_case(dataset.training[0], channels=dataset.spec.channels())
+    original, _ = read_label(folder / f"{case}_seg.nii.gz")
+    assert stored is not None
+    assert all(set(np.unique(stored[original == value])) == {merged[value]} for value in values)
+    assert load_protocol(dataset.spec.scoring).regions(dataset.labels)

@@ -25,7 +25,8 @@ def _convert(source: Path, root: Path, **options: str) -> RawDataset:
 
 def test_years(tmp_path: Path) -> None:
     write_example(tmp_path / "kits19" / "data", 0)
-    assert KITS.dataset(tmp_path / "kits19").name == "KiTS2019"
+    first = KITS.dataset(tmp_path / "kits19")
+    assert (first.name, first.scoring, first.submission) == ("KiTS2019", "kits19", "kits19")
     assert KITS.dataset(tmp_path / "kits19").labels == {"background": 0, "kidney_and_masses": (1, 2), "tumor": 2}
     write_example(tmp_path / "a", 0, label="aggregated_MAJ_seg")
     assert KITS.dataset(tmp_path / "a").name == "KiTS2021"
