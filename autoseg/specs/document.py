@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -130,7 +130,10 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple
     for part in location:
         field = current.model_fields.get(part) if isinstance(part, str) else None
         annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        # A section that may be left out is a union with None.
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        sections = [kind for kind in kinds if issubclass(kind, BaseModel)]
+        if not sections:
             break
-        current = annotation
+        current = sections[0]
     return tuple(current.model_fields)

@@ -39,6 +39,7 @@ def test_an_undefined_score_is_written_as_null():
     ("values", "message"),
     [
         ({"name": "x", "trian": {}}, "unknown key 'trian': did you mean 'train'"),
+        ({"name": "x", "plan": {"region": {"margin": 3.0}}}, "'plan.region.margin': did you mean 'margin_mm'"),
         ({"name": "x", "train": {"optimizer": {"learnin_rate": 1}}}, "did you mean 'learning_rate'"),
         ({"name": "x", "train": {"epochs": "many"}}, "'train.epochs': found 'many'"),
         ({}, "key 'name' is missing"),
