@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from autoseg.core.seeds import derive_seed
 from autoseg.io.case_store import ANNOTATED
-
-Corner = tuple[int, int, int]
+from autoseg.sampling._place import Corner, as_corner, corner_limits
 
 
 class Options(BaseModel):
@@ -71,25 +70,16 @@ class ForegroundSampler:
             locations: Voxels per class to centre on, and any annotated voxels where some are not.
             is_foreground: Centre on a class; otherwise on an annotated voxel, or anywhere where all are.
         """
-        lower, upper = self._limits(np.asarray(shape))
+        lower, upper = corner_limits(np.asarray(shape), patch=self.patch, source=self.source)
         classes = [name for name in sorted(locations) if name != ANNOTATED and len(locations[name])]
         if is_foreground and classes:
             voxels = locations[classes[rng.integers(len(classes))]]
         elif len(locations.get(ANNOTATED, ())):
             voxels = locations[ANNOTATED]
         else:
-            return _corner(rng.integers(lower, upper + 1))
+            return as_corner(rng.integers(lower, upper + 1))
         centre = voxels[rng.integers(len(voxels))]
-        return _corner(np.clip(centre - self.source // 2, lower, upper))
-
-    def _limits(self, shape: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
-        margin = self.source - self.patch
-        margin = np.maximum(margin, self.source - shape)
-        lower = -(margin // 2)
-        upper = np.maximum(lower, shape + margin // 2 + margin % 2 - self.source)
-        if self.patch[0] == 1:  # a 2D patch is one slice: no margin through the plane
-            lower[0], upper[0] = 0, shape[0] - 1
-        return lower, upper
+        return as_corner(np.clip(centre - self.source // 2, lower, upper))
 
 
 def build(
@@ -97,8 +87,3 @@ def build(
 ) -> ForegroundSampler:
     """Build the sampler."""
     return ForegroundSampler(options, patch_size_voxels=patch_size_voxels, source_size_voxels=source_size_voxels)
-
-
-def _corner(values: npt.NDArray[np.integer]) -> Corner:
-    z, y, x = (int(value) for value in values)
-    return (z, y, x)
