@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,17 @@ class Sampler(Protocol):
         """First voxel of the patch."""
 
 
+@runtime_checkable
+class PlacingSampler(Protocol):
+    """A sampler that walks through the cases by a plan of its own instead of drawing case and place apart."""
+
+    def place(self, number: int, *, cases: Sequence[CaseReader], seed: int) -> tuple[int, Corner]:
+        """Case and first voxel of the `number`-th patch of the run."""
+
+    def per_pass(self, cases: Sequence[CaseReader]) -> int:
+        """Patches in which it has seen everything once."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Raw patches before augmentation.
@@ -106,7 +117,7 @@ class BatchLoader:
     def __init__(
         self,
         cases: Sequence[CaseReader],
-        sampler: Sampler,
+        sampler: Sampler | PlacingSampler,
         *,
         batch_size: int,
         source_size_voxels: Sequence[int],
@@ -130,9 +141,10 @@ class BatchLoader:
         names, seeds, annotated = [], [], []
         for position in range(self.batch_size):
             number = index * self.batch_size + position
-            case = self.cases[self.sampler.case_index(number, cases=len(self.cases), seed=self.seed)]
+            chosen, corner = self._place(number, position)
+            case = self.cases[chosen]
             try:
-                self._fill(case, number, position, image[position], labels[position])
+                self._fill(case, number, corner, image[position], labels[position])
             except Exception as error:
                 error.add_note(f"while reading case {case.case_id} for batch {index}")
                 raise
@@ -144,17 +156,25 @@ class BatchLoader:
         partly = None if set(annotated) == {None} else tuple(annotated)
         return Batch(torch.from_numpy(image), torch.from_numpy(labels), tuple(seeds), tuple(names), partly)
 
+    def _place(self, number: int, position: int) -> tuple[int, Corner]:
+        """Case and first voxel of a patch."""
+        sampler = self.sampler
+        if isinstance(sampler, PlacingSampler):
+            return sampler.place(number, cases=self.cases, seed=self.seed)
+        chosen = sampler.case_index(number, cases=len(self.cases), seed=self.seed)
+        case = self.cases[chosen]
+        rng = np.random.default_rng(derive_seed(self.seed, "place", number))
+        is_foreground = sampler.is_foreground(position, batch_size=self.batch_size)
+        return chosen, sampler.corner(rng, shape=case.shape, locations=case.locations, is_foreground=is_foreground)
+
     def _fill(
         self,
         case: CaseReader,
         number: int,
-        position: int,
+        corner: Corner,
         image: npt.NDArray[np.float32],
         labels: npt.NDArray[np.int16],
     ) -> None:
-        rng = np.random.default_rng(derive_seed(self.seed, "place", number))
-        is_foreground = self.sampler.is_foreground(position, batch_size=self.batch_size)
-        corner = self.sampler.corner(rng, shape=case.shape, locations=case.locations, is_foreground=is_foreground)
         box = self._box(derive_seed(self.seed, "augment", number))
         start = [max(0, low + first) for low, (first, _) in zip(corner, box, strict=True)]
         stop = [min(size, low + last) for size, low, (_, last) in zip(case.shape, corner, box, strict=True)]
