@@ -21,15 +21,17 @@ class PatchGeometry:
         previous_values: In a cascade the label values of the previous stage, whose label map comes after the own one
             and becomes one image channel per value; empty otherwise.
         masked_channels: Channels normalised inside the non-zero mask: reset to 0 where the label is -1 (outside).
+        context_voxels: Per axis, what of the patch the network sees on every side without labelling it; empty for none.
 
     Raises:
-        SpecError: The patch is neither 2D nor 3D, or an axis or channel does not exist.
+        SpecError: The patch is neither 2D nor 3D, an axis or channel does not exist, or the context leaves no core.
     """
 
     patch_size_voxels: tuple[int, ...]
     channels: int = field(default=1, kw_only=True)
     mirror_axes: tuple[int, ...] | None = field(default=None, kw_only=True)
     masked_channels: tuple[int, ...] = field(default=(), kw_only=True)
+    context_voxels: tuple[int, ...] = field(default=(), kw_only=True)
     previous_values: tuple[int, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -41,8 +43,17 @@ class PatchGeometry:
             raise SpecError(f"mirror axes {list(axes)} of a {len(size)}D patch", f"choose from 0..{len(size) - 1}")
         if not set(self.masked_channels) <= set(range(self.channels)):
             raise SpecError(f"masked channels {list(self.masked_channels)} of {self.channels}", "count from 0")
+        context = tuple(self.context_voxels) or (0,) * len(size)
+        if len(context) != len(size) or any(2 * voxels >= edge for voxels, edge in zip(context, size, strict=True)):
+            raise SpecError(f"context {list(context)} of a patch {list(size)}", "enlarge the patch by the context")
         object.__setattr__(self, "patch_size_voxels", size)
         object.__setattr__(self, "mirror_axes", axes)
+
+    @property
+    def core(self) -> tuple[slice, ...]:
+        """What of the patch is labelled."""
+        context = self.context_voxels or (0,) * len(self.patch_size_voxels)
+        return tuple(slice(voxels, edge - voxels) for voxels, edge in zip(context, self.patch_size_voxels, strict=True))
 
     @property
     def dimensions(self) -> int:

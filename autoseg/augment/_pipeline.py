@@ -54,8 +54,9 @@ class Pipeline:
             seeds: One per sample; a sample's result depends on nothing else.
 
         Returns:
-            Image (B, C, *patch), float32, and labels (B, L, *patch) in the type given. In a cascade the second label
-            map has become one image channel per label value: (B, C + values, *patch) and (B, 1, *patch).
+            Image (B, C, *patch), float32, and labels (B, L, *core) in the type given, where the core is the patch
+            without its context. In a cascade the second label map has become one image channel per label value:
+            (B, C + values, *patch) and (B, 1, *core).
 
         Raises:
             GeometryError: Shapes or types are not these.
@@ -79,7 +80,14 @@ class Pipeline:
                 image = transform.apply_image(image, params)
                 labels = transform.apply_labels(labels, params)
             self._reset_outside(image, labels)
-            return self._one_hot_previous(image, labels) if self.geometry.previous_values else (image, labels)
+            if self.geometry.previous_values:
+                image, labels = self._one_hot_previous(image, labels)
+            return image, self._core(labels)
+
+    def _core(self, labels: Tensor) -> Tensor:
+        if not any(self.geometry.context_voxels):
+            return labels
+        return labels[(slice(None), slice(None), *self.geometry.core)].contiguous()
 
     def _one_hot_previous(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         values, channels = self.geometry.previous_values, self.geometry.channels

@@ -19,6 +19,7 @@ from autoseg.inference.cascade import PreviousLabels, with_previous_labels
 from autoseg.inference.export import MemberLogits
 from autoseg.inference.forward import Precision, cast_networks
 from autoseg.inference.sliding import predict_logits
+from autoseg.networks import context_voxels
 from autoseg.specs.case import CaseRecord
 from autoseg.specs.plan import Configuration
 
@@ -109,6 +110,7 @@ class Runner:
             networks,
             image,
             patch_size_voxels=configuration.patch_size_voxels,
+            context_voxels=context_voxels(configuration.network.name, configuration.network.options),
             step_size=self.step_size,
             mirror_axes=self.mirror_axes,
             device=self.device,

@@ -13,6 +13,7 @@ from torch import nn
 
 from autoseg.core.geometry import Shape3
 from autoseg.inference.forward import Device, Passes, Precision, mean_logits
+from autoseg.inference.tiling import tile_slabs
 
 SIGMA_SHARE = 1 / 8
 PEAK_WEIGHT = 10.0
@@ -50,6 +51,7 @@ def predict_logits(
     image: torch.Tensor,
     *,
     patch_size_voxels: tuple[int, ...],
+    context_voxels: tuple[int, ...] | None = None,
     step_size: float = 0.5,
     mirror_axes: Sequence[int] = (),
     device: Device = "cpu",
@@ -60,9 +62,12 @@ def predict_logits(
     """Average the networks' logits over windows, mirrored copies and folds.
 
     Args:
-        networks: One per fold, in evaluation mode and on `device`; (B, C, *patch) -> (B, heads, *patch).
+        networks: One per fold, in evaluation mode and on `device`; (B, C, *patch) -> (B, heads, *patch), or, with
+            context, (B, C, *(patch + 2 context)) -> (B, heads, *patch).
         image: (C, Z, Y, X).
         patch_size_voxels: (z, y, x), or (y, x) for 2D networks, which see the volume slice by slice.
+        context_voxels: By what the input of the networks is larger than the patch on every side. Patches then are the
+            cores of a fixed grid that tiles the volume: no voxel is labelled twice and nothing weighted.
         step_size: Largest step as a share of the patch, above 0 and at most 1.
         mirror_axes: Axes of (z, y, x); every subset is a pass. Axis 0 means nothing to 2D networks.
         device: Where the networks are.
@@ -80,9 +85,14 @@ def predict_logits(
         raise ValueError("there is no network to run")
     planar = len(patch_size_voxels) == 2
     z, y, x = (1, *patch_size_voxels) if planar else patch_size_voxels
-    padded, inside = _pad_to_patch(image, (z, y, x))
     flips = mirror_subsets(tuple(axis - planar for axis in mirror_axes if axis >= planar))
     passes = Passes(tuple(networks), flips, torch.device(device), precision)
+    if context_voxels is not None:
+        front, above, left = (0, *context_voxels) if planar else context_voxels
+        with torch.inference_mode():
+            tiles = tile_slabs(passes, image, (z, y, x), (front, above, left), planar=planar, batch=batch_windows)
+            return _collect(tiles, tuple(image.shape[1:]), half=half)
+    padded, inside = _pad_to_patch(image, (z, y, x))
     with torch.inference_mode():
         slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows)
         logits = _collect(slabs, tuple(padded.shape[1:]), half=half)

@@ -195,6 +195,8 @@ class TrainChoices(Section):
     """What an epoch is judged by: Dice of its validation patches, or the mean Dice of whole held-out cases."""
     keep: Literal["last", "best"] = "last"
     """Weights that a finished run predicts with: those of its end, or of its best epoch."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that a batch goes through the network in, their gradients added up: less memory, same step."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Autocast type; `auto` probes the device."""
     compile: bool = True

@@ -15,7 +15,7 @@ from autoseg.augment._geometry import PatchGeometry
 from autoseg.augment._pipeline import Pipeline
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
-from autoseg.networks import networks
+from autoseg.networks import context_voxels, networks
 from autoseg.sampling import samplers
 from autoseg.specs.method import TrainChoices
 from autoseg.specs.plan import Configuration
@@ -76,6 +76,7 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
         validation=_loader(recipe, val_cases, centre_crop, "validation"),
         device=recipe.device,
         precision=recipe.precision,
+        accumulate=train.accumulate,
     )
 
 
@@ -99,11 +100,17 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
 def patch_geometry(
     configuration: Configuration, mirror_axes: tuple[int, ...], *, previous_values: tuple[int, ...] = ()
 ) -> PatchGeometry:
-    """What augmentation needs to know; a 2D patch has the axes (y, x), numbered from 0."""
+    """What augmentation needs to know; a 2D patch has the axes (y, x), numbered from 0.
+
+    The patch is what the network sees: that of the configuration, which it labels, with its context.
+    """
     shift = 3 - configuration.dimensions
-    preprocessing = configuration.preprocessing
+    preprocessing, labelled = configuration.preprocessing, configuration.patch_size_voxels
+    network = configuration.network
+    context = context_voxels(network.name, network.options) or (0,) * len(labelled)
     return PatchGeometry(
-        patch_size_voxels=configuration.patch_size_voxels,
+        patch_size_voxels=tuple(edge + 2 * voxels for edge, voxels in zip(labelled, context, strict=True)),
+        context_voxels=context,
         channels=len(preprocessing.mask_normalization),
         mirror_axes=tuple(axis - shift for axis in mirror_axes if axis >= shift),
         masked_channels=tuple(index for index, masked in enumerate(preprocessing.mask_normalization) if masked),

@@ -80,6 +80,13 @@ class PlacingSampler(Protocol):
         """Patches in which it has seen everything once."""
 
 
+@runtime_checkable
+class StayingSampler(PlacingSampler, Protocol):
+    """One that takes several patches in a row from one case, which therefore is read whole and kept meanwhile."""
+
+    patches_per_case: int
+
+
 @dataclass(frozen=True)
 class Batch:
     """Raw patches before augmentation.
@@ -98,6 +105,18 @@ class Batch:
     seeds: tuple[int, ...]
     cases: tuple[str, ...]
     annotated: tuple[tuple[str, ...] | None, ...] | None = None
+
+    def split(self, parts: int) -> Generator[tuple[slice, tuple[tuple[str, ...] | None, ...] | None], None, None]:
+        """Rows of each part, as equal as they can be, and the labels that they annotate; at most one part per sample.
+
+        Args:
+            parts: Wanted number.
+        """
+        size = len(self.cases)
+        edges = [size * part // min(parts, size) for part in range(min(parts, size) + 1)]
+        for rows in map(slice, edges[:-1], edges[1:]):
+            annotated = None if self.annotated is None else self.annotated[rows]
+            yield rows, None if annotated is None or set(annotated) == {None} else annotated
 
 
 class BatchLoader:
@@ -133,6 +152,7 @@ class BatchLoader:
         self.is_2d = len(source_size_voxels) == 2
         self.source = (1, *source_size_voxels) if self.is_2d else tuple(source_size_voxels)
         self.seed = seed
+        self._kept: tuple[CaseReader, npt.NDArray[np.floating], npt.NDArray[np.integer] | None] | None = None
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the run, the same however often and wherever it is asked for."""
@@ -181,10 +201,24 @@ class BatchLoader:
         if any(first >= last for first, last in zip(start, stop, strict=True)):
             return
         target = tuple(slice(first - low, last - low) for first, last, low in zip(start, stop, corner, strict=True))
-        patch, known = case.read_patch(start, stop)
+        patch, known = self._read(case, start, stop)
         if known is None:
             raise DatasetError(f"the preprocessed case {case.case_id} has no labels", "run autoseg preprocess again")
         image[(slice(None), *target)], labels[(slice(None), *target)] = patch, known
+
+    def _read(
+        self, case: CaseReader, start: list[int], stop: list[int]
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.integer] | None]:
+        """A box of a case; from memory where the sampler stays with the case."""
+        if not isinstance(self.sampler, StayingSampler):
+            return case.read_patch(start, stop)
+        kept = self._kept
+        if kept is None or kept[0] is not case:
+            image, labels = case.read_patch((0, 0, 0), case.shape)
+            kept = self._kept = (case, image, labels)
+        _, image, labels = kept
+        z, y, x = (slice(first, last) for first, last in zip(start, stop, strict=True))
+        return image[:, z, y, x], None if labels is None else labels[..., z, y, x]
 
     def _box(self, seed: int) -> list[tuple[int, int]]:
         """Part of the source that this sample uses, (z, y, x)."""

@@ -51,6 +51,7 @@ class Parts:
         validation: Batches of the held-out cases.
         device: Where the network lives.
         precision: Autocast type; float32 is off.
+        accumulate: Parts that a batch goes through the network in.
     """
 
     state: TrainingState
@@ -61,6 +62,7 @@ class Parts:
     validation: BatchLoader
     device: torch.device
     precision: torch.dtype
+    accumulate: int = 1
 
 
 class Observer(Protocol):
@@ -201,10 +203,14 @@ class Trainer:
             image, labels = parts.centre_crop(
                 batch.image.to(parts.device), batch.labels.to(parts.device), seeds=batch.seeds
             )
-            with autocast(parts):
-                outputs = parts.state.network(image)
-            losses.append(float(parts.objective.loss(outputs, labels, batch.annotated)))
-            counts += parts.objective.counts(outputs, labels, batch.annotated).cpu()
+            loss = 0.0
+            for rows, annotated in batch.split(parts.accumulate):
+                with autocast(parts):
+                    outputs = parts.state.network(image[rows])
+                share = len(image[rows]) / len(image)
+                loss += share * float(parts.objective.loss(outputs, labels[rows], annotated))
+                counts += parts.objective.counts(outputs, labels[rows], annotated).cpu()
+            losses.append(loss)
         parts.state.network.train()
         return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
 
@@ -264,7 +270,11 @@ class Trainer:
 
 
 def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
-    """Augment, forward, backward, clip and step; returns the loss."""
+    """Augment, forward, backward, clip and step; returns the loss.
+
+    A batch that goes through the network in parts holds the activations of one part at a time; the loss is the mean
+    of the parts', which is that of the whole batch where it is a mean over samples, and no norm over the batch is used.
+    """
     state = parts.state
     image, labels = parts.augment(
         batch.image.to(parts.device, non_blocking=True),
@@ -272,12 +282,15 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
         seeds=batch.seeds,
     )
     state.optimizer.zero_grad(set_to_none=True)
-    with autocast(parts):
-        outputs = state.network(image)
-    loss = parts.objective.loss(outputs, labels, batch.annotated)
-    # torch leaves `backward` without types.
-    scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
-    scaled.backward()
+    total = torch.zeros((), device=parts.device)
+    for rows, annotated in batch.split(parts.accumulate):
+        with autocast(parts):
+            outputs = state.network(image[rows])
+        loss = parts.objective.loss(outputs, labels[rows], annotated) * (len(image[rows]) / len(image))
+        # torch leaves `backward` without types.
+        scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
+        scaled.backward()
+        total += loss.detach()
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     if state.scaler is None:
         torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
@@ -287,7 +300,7 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
         torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-    return float(loss.detach())
+    return float(total)
 
 
 def autocast(parts: Parts) -> torch.autocast:

@@ -203,3 +203,18 @@ def test_wrong_chains_and_geometries_are_refused() -> None:
         PatchGeometry((4, 4), mirror_axes=(2,))
     with pytest.raises(SpecError, match=r"masked channels \[1\] of 1"):
         PatchGeometry((4, 4), masked_channels=(1,))
+
+
+@pytest.mark.parametrize("chain", [(), (Component(name="noise"),)])
+def test_labels_are_those_of_the_core_and_the_image_keeps_its_context(chain):
+    geometry = PatchGeometry((8, 10, 12), context_voxels=(1, 2, 3))
+    image, labels = torch.randn(1, 1, 8, 10, 12), torch.arange(960).reshape(1, 1, 8, 10, 12)
+    seen, core = Pipeline(chain, geometry)(image, labels, seeds=(0,))
+    assert seen.shape == image.shape
+    assert torch.equal(core, labels[:, :, 1:7, 2:8, 3:9])
+
+
+@pytest.mark.parametrize("context", [(1, 1), (4, 0, 0), (0, 0, 9)])
+def test_a_context_must_leave_a_core(context):
+    with pytest.raises(SpecError, match="enlarge the patch by the context"):
+        PatchGeometry((8, 8, 8), context_voxels=context)

@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -83,3 +84,51 @@ def test_batches_tell_what_their_samples_annotate():
     batch = loader(cases=[MemoryCase("a"), Partly("b")], batch_size=8).batch(0)
     assert batch.annotated == tuple(("ball",) if name == "b" else None for name in batch.cases)
     assert set(batch.cases) == {"a", "b"}
+
+
+class Counted(MemoryCase):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def read_patch(self, start, stop):
+        self.reads += 1
+        return super().read_patch(start, stop)
+
+
+def minicubes(core, source, per_case=8):
+    options = {"patches_per_case": per_case}
+    return samplers.build("minicubes", options, patch_size_voxels=core, source_size_voxels=source)
+
+
+def test_a_case_is_read_once_for_its_four_steps():
+    cases = [Counted("a"), Counted("b"), Counted("c")]
+    core, source = (6, 7, 8), (10, 11, 12)
+    loader = BatchLoader(cases, minicubes(core, source), batch_size=2, source_size_voxels=source, seed=3)
+    batches = [loader.batch(index) for index in range(12)]
+    assert [case.reads for case in cases] == [1, 1, 1]
+    for first in range(0, 12, 4):
+        assert len({name for batch in batches[first : first + 4] for name in batch.cases}) == 1
+    fresh = BatchLoader(cases, minicubes(core, source), batch_size=2, source_size_voxels=source, seed=3)
+    for index in (9, 2, 5):
+        again = fresh.batch(index)
+        assert torch.equal(again.image, batches[index].image)
+        assert torch.equal(again.labels, batches[index].labels)
+
+
+def test_minicubes_of_one_visit_put_the_volume_together():
+    case = MemoryCase("a")
+    loader = BatchLoader([case], minicubes((6, 7, 8), (6, 7, 8)), batch_size=8, source_size_voxels=(6, 7, 8), seed=0)
+    batch = loader.batch(0)
+    assert int((batch.labels == 1).sum()) == int(case.labels.sum())
+    assert float(batch.image.sum()) == pytest.approx(float(case.image.astype("float32").sum()), abs=1e-2)
+
+
+def test_parts_of_a_batch_are_as_equal_as_they_can_be():
+    batch = BatchLoader(
+        [MemoryCase("a")], minicubes((6, 7, 8), (6, 7, 8)), batch_size=5, source_size_voxels=(6, 7, 8), seed=0
+    ).batch(0)
+    assert [(rows.start, rows.stop) for rows, _ in batch.split(2)] == [(0, 2), (2, 5)]
+    assert [rows.stop - rows.start for rows, _ in batch.split(9)] == [1] * 5
+    partly = replace(batch, annotated=(None, None, ("x",), None, None))
+    assert [names for _, names in partly.split(2)] == [None, (("x",), None, None)]
