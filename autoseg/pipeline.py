@@ -185,7 +185,7 @@ def train_folds(
         finals = [workspace.run(options.dataset, variant, previous, fold) / FINAL for fold in every]
         if not options.replan and all(path.is_file() for path in finals):
             # More folds of the second stage would else mean a longer first one, and all second ones anew.
-            before = replace(before, time_budget_s=None, epochs=None)
+            before = replace(before, time_budget_s=None, epochs=None, iterations_per_epoch=None)
     if previous is not None:
         # Its training cases need masks of a network that has not seen them: each is held out by another fold.
         train_folds(before, planned, previous, workspace, folds=every)
