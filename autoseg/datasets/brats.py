@@ -33,7 +33,25 @@ class Edition:
         return {stored: original for original, stored in self.stored.items()}
 
 
+    def tissues(self) -> tuple[dict[str, int], dict[int, int]]:
+        """One exclusive label per tissue: name -> value, and value in the raw data set of regions -> that value.
+
+        Oedema is what of the whole tumour is no core; non-enhancing is what of the core does not enhance, necrosis and
+        cysts with it; other regions keep their names.
+        """
+        names: dict[str, int] = {}
+        values = {0: 0}
+        for stored in sorted(set(self.stored.values()) - {0}):
+            holding = [name for name, region in self.regions.items() if stored in region]
+            inner = [name for name in _TISSUES if name in holding]
+            values[stored] = names.setdefault(_TISSUES[inner[-1]] if inner else holding[-1], len(names) + 1)
+        return names, values
+
+
 WT, TC, ET = "whole_tumor", "tumor_core", "enhancing_tumor"
+
+_TISSUES = {WT: "edema", TC: "non_enhancing", ET: "enhancing"}
+"""Tissue of voxels in a region and in none that lies within it, outermost first."""
 
 _THREE = {WT: (1, 2, 3), TC: (2, 3), ET: (3,)}
 
