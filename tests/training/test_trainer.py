@@ -150,6 +150,31 @@ def test_half_precision_scales_its_gradients():
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize("parts", [2, 5])
+def test_parts_of_a_batch_make_the_same_step(parts):
+    whole, split = tiny_parts(tiny_run()), tiny_parts(tiny_run())
+    split.accumulate = parts
+    batch = whole.train.batch(0)
+    losses = [gradient_step(one, batch, clip=1.0) for one in (whole, split)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    pairs = zip(*(one.state.network.parameters() for one in (whole, split)), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_epochs_judge_parts_as_they_judge_whole_batches(tmp_path):
+    logs = []
+    for accumulate in (1, 2):
+        chosen = method()
+        chosen = chosen.model_copy(update={"train": chosen.train.model_copy(update={"accumulate": accumulate})})
+        folder = tmp_path / str(accumulate)
+        folder.mkdir()
+        train(folder, tiny_run(chosen, epochs=1))
+        logs.append(log_of(folder)[0])
+    assert logs[0]["validation_loss"] == pytest.approx(logs[1]["validation_loss"], rel=1e-2)
+    assert logs[0]["train_loss"] == pytest.approx(logs[1]["train_loss"], rel=1e-3)
+
+
 def test_two_dimensional_runs_train(tmp_path):
     assert len(train(tmp_path, tiny_run(dimensions=2)).epochs) == 2
 
