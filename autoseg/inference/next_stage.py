@@ -86,7 +86,8 @@ def first_masks(folder: Path, configuration: Configuration, splits: Splits, case
     """
     if configuration.previous_stage is not None:
         return held_out_masks(folder.parents[1] / configuration.previous_stage, splits, case_ids)
-    found = find_label_files(folder.parents[1] / ORGAN_MODEL)
+    masks = folder.parents[1] / ORGAN_MODEL
+    found = find_label_files(masks) if masks.is_dir() else {}
     missing = [case_id for case_id in case_ids if case_id not in found]
     if missing:
         raise DatasetError(
