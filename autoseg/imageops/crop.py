@@ -52,6 +52,22 @@ def common_box(one: Box, other: Box) -> Box | None:
     return (first, second, third) if all(side.start < side.stop for side in (first, second, third)) else None
 
 
+def centred_box(shape: Sequence[int], size_voxels: Sequence[int], centre_voxels: Sequence[float]) -> Box:
+    """Box of a size around a place, moved inside of the volume; whole along axes that are not longer than it.
+
+    Args:
+        shape: Of the volume.
+        size_voxels: Of the box.
+        centre_voxels: Its middle, from the middle of the volume.
+    """
+    sides = []
+    for length, size, centre in zip(shape, size_voxels, centre_voxels, strict=True):
+        start = min(max(round(length / 2 + centre - size / 2), 0), max(length - size, 0))
+        sides.append(slice(start, min(start + size, length)))
+    first, second, third = sides
+    return (first, second, third)
+
+
 def dilate_box(box: Box, margins_mm: Margins, spacing_mm: Sequence[float], *, limits: Box) -> Box:
     """A box with at least these margins, cut to another box.
 

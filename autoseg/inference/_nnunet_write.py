@@ -87,7 +87,8 @@ def _section(one: Configuration, plans_name: str, next_stage: str | None) -> dic
             "train with --set plan.orientation=as_stored (method nnunet does)",
         )
     planar = one.dimensions == 2
-    if not preprocessing.crop_to_nonzero or preprocessing.spacing_mm is None:
+    own_crop = preprocessing.fixed_crop is not None or not preprocessing.crop_to_nonzero
+    if own_crop or preprocessing.spacing_mm is None:
         raise SpecError(f"'{one.name}' does not crop or resample, nnU-Net always does", "train with method nnunet")
     if preprocessing.native_axes != ((0,) if planar else ()):
         raise SpecError(f"'{one.name}' keeps spacings that nnU-Net does not keep", "train with method nnunet")

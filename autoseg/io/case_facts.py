@@ -19,7 +19,7 @@ from autoseg.core.errors import DatasetError, SpecError
 from autoseg.specs.fingerprint import CaseFingerprint
 
 logger = logging.getLogger(__name__)
-VERSION = 2
+VERSION = 3
 """Raised whenever the facts of an unchanged case would come out differently."""
 
 Array = npt.NDArray[Any]

@@ -13,6 +13,7 @@ from autoseg.planning import channels as channel_rules
 from autoseg.planning.budget import budget_for
 from autoseg.planning.configure import Fitted, Rules
 from autoseg.planning.context import Context
+from autoseg.planning.fixed_crop import fix_crop
 from autoseg.planning.frame import checked_spacing, make_frame, numbers
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.region import NO_FACTS, ORGAN, ROI, OrganFacts, plan_region
@@ -61,7 +62,7 @@ def make_plan(
     choices = method.plan
     _check_overrides(choices)
     channels = dataset.channels()
-    frame = make_frame(fingerprint, choices)
+    frame, fixed_crop = fix_crop(make_frame(fingerprint, choices), fingerprint, choices)
     relative_size = fingerprint.median_relative_size_after_cropping
     components, masks = channel_rules.normalizations(channels, relative_size, choices.normalization)
     channel_rules.check(components, fingerprint.intensities)
@@ -72,6 +73,7 @@ def make_plan(
         normalization=components,
         mask_normalization=masks,
         intensities=fingerprint.intensities,
+        fixed_crop=fixed_crop,
     )
     budget = budget_for(choices, device)
     context = Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
@@ -79,8 +81,9 @@ def make_plan(
     if choices.region is not None:
         configurations, decisions = plan_region(context, dataset, fingerprint, organ)
     else:
-        configurations, decisions = _plan_2d(context)
-        if not frame.is_planar:
+        wanted = choices.configurations or CONFIGURATIONS
+        configurations, decisions = _plan_2d(context) if "2d" in wanted else ((), ())
+        if not frame.is_planar and set(wanted) != {"2d"}:
             in_3d, reasons = _plan_3d(context)
             configurations, decisions = configurations + in_3d, decisions + reasons
     configurations = _wanted(configurations, choices)
@@ -112,7 +115,8 @@ def _wanted(configurations: tuple[Configuration, ...], choices: PlanChoices) -> 
     wanted = {name for name in choices.configurations if name in planned}
     if not wanted:
         asked = ", ".join(choices.configurations)
-        raise SpecError(f"plan.configurations: the data allow no {asked}", f"choose from {', '.join(planned)}")
+        known = ", ".join(planned) or "2d"
+        raise SpecError(f"plan.configurations: the data allow no {asked}", f"choose from {known}")
     for name in tuple(wanted):
         previous = planned[name].previous_stage
         while previous is not None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from autoseg.core.geometry import Geometry, Shape3, Vector3
 from autoseg.core.labels import LabelSpace
-from autoseg.imageops.crop import Box, box_bounds, common_box, nonzero_box
+from autoseg.imageops.crop import Box, box_bounds, centred_box, common_box, nonzero_box
 from autoseg.imageops.orient import Axes, Flips, canonical_orientation, orient
 from autoseg.imageops.resample import resample_image, resample_labels, resampled_shape
 from autoseg.intensity import normalizers
@@ -56,7 +56,7 @@ def preprocess_case(
     """
     frame = Frame.of(geometry, preprocessing)
     framed = frame.apply(image)
-    box = nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
+    box = _kept(framed, frame.spacing_mm, preprocessing)
     cropped = np.array(framed[(slice(None), *box)], np.float32, order="C")
     own = None if labels is None else _signed(frame.apply(labels)[box])
     _normalize(cropped, _body(cropped, own, preprocessing), preprocessing)
@@ -150,8 +150,7 @@ class Frame:
 
     def image_box(self, image: Image, preprocessing: Preprocessing) -> Box:
         """What the plan keeps of (C, Z, Y, X) in the file's axes, as a box in the plan's."""
-        framed = self.apply(image)
-        return nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
+        return _kept(self.apply(image), self.spacing_mm, preprocessing)
 
     def from_file(self, box: Box, shape: Shape3) -> Box:
         """A box in the file's axes, in the plan's.
@@ -213,6 +212,21 @@ def _relative(inner: Box, outer: Box) -> Box:
 def _grid(image: npt.NDArray[Any]) -> Shape3:
     _, depth, height, width = image.shape
     return (depth, height, width)
+
+
+def _kept(framed: npt.NDArray[Any], spacing_mm: Vector3, preprocessing: Preprocessing) -> Box:
+    """The plan's crop of (C, Z, Y, X) in the plan's frame."""
+    crop, whole = preprocessing.fixed_crop, _grid(framed)
+    if crop is None:
+        return nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
+    target = target_spacing(spacing_mm, preprocessing)
+    # Never more than the size after resampling; the small share keeps 1.9999 mm / 1 mm from losing a voxel.
+    size = [
+        max(1, int(edge * after / before + 1e-3))
+        for edge, before, after in zip(crop.size_voxels, spacing_mm, target, strict=True)
+    ]
+    centre = [offset / spacing for offset, spacing in zip(crop.centre_mm, spacing_mm, strict=True)]
+    return centred_box(whole, size, centre)
 
 
 def _whole(image: npt.NDArray[Any]) -> Box:

@@ -44,6 +44,8 @@ class CaseFingerprint(Section):
     """Shape in the file."""
     cropped_shape_voxels: tuple[int, int, int]
     """Shape of the bounding box of non-zero voxels."""
+    cropped_start_voxels: tuple[int, int, int] | None = None
+    """Its first voxel; None in fingerprints from before it was noted."""
     spacing_mm: tuple[float, float, float]
     """Voxel spacing."""
     orientation: str
@@ -69,5 +71,6 @@ class Fingerprint(Document):
     """Case id -> why it is left out."""
 
     def digest(self) -> str:
-        """Without the places, which decide nothing but mirroring: plans from before they were noted stay good."""
-        return digest_of(self.model_dump(mode="json", exclude={"cases": {"__all__": {"label_places"}}}))
+        """Without what was noted later, of labels and of boxes: plans from before stay good."""
+        later = {"label_places", "cropped_start_voxels"}
+        return digest_of(self.model_dump(mode="json", exclude={"cases": {"__all__": later}}))

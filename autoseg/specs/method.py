@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.plan import Orientation
 
-_LATER_FIELDS = ("region", "configurations")
+_LATER_FIELDS = ("region", "configurations", "fixed_size_voxels")
 """Left out of `[plan]` where they are empty, so that plans without them keep their digests."""
 
 
@@ -102,6 +102,9 @@ class PlanChoices(Section):
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number),
     `features` or `stages` (one number: that many levels, each half the size of the one before along every axis) to use
     instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+    fixed_size_voxels: tuple[int, int, int] | None = None
+    """Size (z, y, x), before the transpose and on the target grid, of one crop box for all cases, around what is not
+    zero in any of them; None crops each case to its own non-zero box."""
     configurations: tuple[str, ...] = ()
     """Those to plan, with the stages before them; empty plans all that the data allow."""
     region: RegionChoices | None = None

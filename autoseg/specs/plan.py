@@ -48,6 +48,15 @@ class Resampling(Section):
     """Spacing ratio above which the coarsest axis is resampled by nearest neighbour, apart from the others."""
 
 
+class FixedCrop(Section):
+    """One box for all cases; images that end within it are kept whole along that axis."""
+
+    size_voxels: tuple[int, int, int]
+    """On the target grid, after the transpose."""
+    centre_mm: tuple[float, float, float]
+    """Its middle, from the middle of the image, after the transpose."""
+
+
 class Preprocessing(Section):
     """What turns a raw case into a stored one; equal sections share one folder of cases."""
 
@@ -69,6 +78,14 @@ class Preprocessing(Section):
     """Orders."""
     crop_to_nonzero: bool = True
     """Crop to the bounding box of non-zero voxels first."""
+    fixed_crop: FixedCrop | None = None
+    """Crop all cases to this box instead."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Sections without a fixed crop keep the digest that they had before there was one."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if value is not None or key != "fixed_crop"}
 
 
 class Region(Section):

@@ -15,7 +15,7 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workers import default_workers, run_cases
 from autoseg.core.workspace import Workspace
-from autoseg.imageops.crop import nonzero_box
+from autoseg.imageops.crop import box_bounds, nonzero_box
 from autoseg.imageops.orient import orientation_code
 from autoseg.io.case_facts import CaseFacts, content_digest, load_facts, save_facts, signature
 from autoseg.io.raw import RawCase, RawDataset, check_labels, read_case
@@ -169,6 +169,7 @@ def _examine(task: _Task) -> CaseFacts:
         content=content,
         shape_voxels=geometry.shape,
         cropped_shape_voxels=(sizes[0], sizes[1], sizes[2]),
+        cropped_start_voxels=box_bounds(box)[0],
         spacing_mm=geometry.spacing_mm,
         orientation=orientation_code(geometry),
         label_voxels=_count(labels),

@@ -99,7 +99,7 @@ def test_a_method_can_name_its_configurations(
         ("plan.overrides.3d_fullres={ patch_size_voxels = [8, 8, 8], stages = 1 }", "at least 2 and at most 4"),
         ("plan.overrides.2d={ patch_size_voxels = [1, 1], stages = 2 }", "enlarge the patch"),
         ('plan.configurations=["3d"]', "did you mean '2d'"),
-        ('plan.configurations=["3d_organ"]', "the data allow no 3d_organ; choose from 2d, 3d_fullres"),
+        ('plan.configurations=["3d_organ"]', "the data allow no 3d_organ: choose from 3d_fullres"),
     ],
 )
 def test_overrides_that_do_not_fit_are_refused(
