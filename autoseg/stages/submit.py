@@ -73,6 +73,8 @@ def run(options: Options, workspace: Workspace) -> Path:
     name, settings = complete(raw, options.format, dict(options.settings))
     form = load_format(name, settings)
     folder = options.images or raw / "imagesTs"
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder", "name that of the images that were segmented: --images FOLDER")
     cases = {case.case_id: case.images[0] for case in find_images(folder, spec.channels())}
     labels = {0, *spec.label_space().foreground_values}
     _refuse_labels(form, labels)

@@ -257,6 +257,8 @@ def test_wrong_requests(options: Options, workspace: Workspace, tmp_path: Path) 
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match="no images in"):
         run(replace(options, images=tmp_path / "none"), workspace)
+    with pytest.raises(DatasetError, match="nowhere is not a folder: name that of the images .* --images FOLDER"):
+        run(replace(options, images=tmp_path / "nowhere"), workspace)
 
 
 def test_the_task_can_be_named(options: Options, workspace: Workspace) -> None:
