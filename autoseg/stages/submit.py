@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from autoseg.core.errors import SubmissionError
+from autoseg.core.errors import DatasetError, SubmissionError
 from autoseg.core.workspace import Workspace
 from autoseg.datasets._archive import Content, Written, kind_of, list_archive, write_folder, write_tar, write_zip
 from autoseg.datasets.submission import Entry, SubmissionFormat, load_format
