@@ -84,7 +84,7 @@ def paint_tumours_of(scene: Scene, image: Field, liver: Field, *, share: float, 
         lesions.append(lesion + 0.1 * radius * warp)
     outline = union(*lesions)
     limit = np.partition(outline[inside], wanted - 1)[wanted - 1]
-    mask = inside & (outline <= limit)
+    mask: npt.NDArray[np.bool_] = inside & (outline <= limit)
     for lesion in lesions:
         contrast = scene.draw(26, 52)
         distance = intersection(lesion - limit, liver + 1)

@@ -207,7 +207,12 @@ def _resampling(section: dict[str, Any]) -> Resampling:
             raise refused(f"{where}_kwargs.{key}", value)
     if len(ratios) > 1:
         raise refused("resampling_fn_*_kwargs.force_separate_z", "different for images, labels and probabilities")
-    return Resampling(**orders, separate_z_ratio=ratios.pop())
+    return Resampling(
+        image_order=orders["image_order"],
+        label_order=orders["label_order"],
+        logits_order=orders["logits_order"],
+        separate_z_ratio=ratios.pop(),
+    )
 
 
 def _separate_ratio(values: dict[str, Any], where: str, *, default: bool | None) -> float:
