@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,16 @@ from autoseg.imageops._label_votes import interpolate_labels
 from autoseg.specs.plan import Resampling
 
 Floats = npt.NDArray[np.float32]
+Align = Literal["edges", "corners"]
 
 
 @functools.lru_cache(maxsize=256)
-def axis_matrix(size_in: int, size_out: int, order: int) -> npt.NDArray[np.float64]:
-    """Matrix (size_out, size_in) that zooms one axis by a spline of `order`, voxel edges aligned, edges repeated.
+def axis_matrix(size_in: int, size_out: int, order: int, align: Align = "edges") -> npt.NDArray[np.float64]:
+    """Matrix (size_out, size_in) that zooms one axis by a spline of `order`, edges repeated.
 
     Spline zoom is linear and separable, so zooming the identity gives all there is to know (scipy's
-    `zoom(grid_mode=True, mode="nearest")`, which `skimage.transform.resize(mode="edge")` calls).
+    `zoom(grid_mode=True, mode="nearest")`, which `skimage.transform.resize(mode="edge")` calls; where centres of
+    the corner voxels are aligned, `zoom(grid_mode=False)`, scipy's default).
     """
     if size_in == size_out or size_in == 1:
         matrix = np.eye(size_in)[np.zeros(size_out, np.intp) if size_in == 1 else slice(None)]
@@ -29,7 +32,8 @@ def axis_matrix(size_in: int, size_out: int, order: int) -> npt.NDArray[np.float
         # Imported here because it takes 0.2 s, which stages that need no resampling can save.
         from scipy.ndimage import zoom
 
-        matrix = zoom(np.eye(size_in), (size_out / size_in, 1), order=order, mode="nearest", grid_mode=True)
+        by_edges = align == "edges"
+        matrix = zoom(np.eye(size_in), (size_out / size_in, 1), order=order, mode="nearest", grid_mode=by_edges)
     matrix.setflags(write=False)
     return matrix
 
@@ -87,11 +91,11 @@ def resample_image(
     apart = separate_axis(spacing_in_mm, spacing_out_mm, rule.separate_z_ratio)
     result = np.empty((image.shape[0], *shape_out), np.float32)
     for channel in range(image.shape[0]):
-        result[channel] = _resample_channel(image[channel], shape_out, apart=apart, order=rule.image_order)
+        result[channel] = _resample_channel(image[channel], shape_out, apart=apart, rule=rule)
     return result
 
 
-def _resample_channel(volume: Floats, shape_out: Shape3, *, apart: int | None, order: int) -> Floats:
+def _resample_channel(volume: Floats, shape_out: Shape3, *, apart: int | None, rule: Resampling) -> Floats:
     within = tuple(axis for axis in range(3) if axis != apart)
     if apart is not None and volume.shape[apart] > shape_out[apart]:
         # Fewer slices come out than go in: interpolate only those that are taken.
@@ -100,7 +104,8 @@ def _resample_channel(volume: Floats, shape_out: Shape3, *, apart: int | None, o
     changed = [axis for axis in within if volume.shape[axis] != shape_out[axis]]
     # Shrinking axes first, growing ones last: the volumes in between, and the work, stay smallest.
     for axis in sorted(changed, key=lambda axis: shape_out[axis] / volume.shape[axis]):
-        volume = apply_along(volume, axis_matrix(volume.shape[axis], shape_out[axis], order), axis)
+        matrix = axis_matrix(volume.shape[axis], shape_out[axis], rule.image_order, rule.align)
+        volume = apply_along(volume, matrix, axis)
     if changed:
         np.clip(volume, lowest, highest, out=volume)
     if apart is not None and volume.shape[apart] != shape_out[apart]:
@@ -136,7 +141,8 @@ def resample_labels(
     if apart is not None:
         labels = labels.take(nearest_along_separate_axis(labels.shape[apart], shape_out[apart]), axis=apart)
     sizes = list(zip(labels.shape, shape_out, strict=True))
-    nearest = [axis_matrix(before, after, 0).argmax(axis=1) for before, after in sizes]
+    nearest = [axis_matrix(before, after, 0, rule.align).argmax(axis=1) for before, after in sizes]
     if rule.label_order == 0:
         return labels[np.ix_(*nearest)]
-    return interpolate_labels(labels, [axis_matrix(before, after, 1) for before, after in sizes], nearest)
+    matrices = [axis_matrix(before, after, 1, rule.align) for before, after in sizes]
+    return interpolate_labels(labels, matrices, nearest)

@@ -84,7 +84,7 @@ def axis_maps(record: CaseRecord, rule: Resampling) -> tuple[AxisMap, ...]:
         if axis == apart:
             matrix = np.eye(size_in)[nearest_along_separate_axis(size_in, size_out)]
         else:
-            matrix = axis_matrix(size_in, size_out, rule.logits_order)
+            matrix = axis_matrix(size_in, size_out, rule.logits_order, rule.align)
         maps.append(AxisMap(matrix, convex=_is_convex(matrix)))
     return tuple(maps)
 

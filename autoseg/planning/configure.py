@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoseg.core.errors import SpecError
@@ -71,14 +71,12 @@ def fit_configuration(
     overrides = choices.overrides.get(name, {})
     measure = _measure(name, rules)
     start = initial_patch(spacing_mm, median_shape_voxels)
-    pooling = pool(spacing_mm, start)
+    wanted: Sequence[float] = median_shape_voxels if "target_shape_voxels" in overrides else start
     if "patch_size_voxels" in overrides:
         wanted = _voxels(overrides["patch_size_voxels"], len(spacing_mm), name)
-        levels = overrides.get("stages")
-        fixed = pool(spacing_mm, wanted) if levels is None else halve(wanted, _stages(levels, wanted, name))
-        fit = _fixed_patch(fixed, measure, rules, dataset_voxels)
-    elif "stages" in overrides:
-        raise SpecError(f"{name}.stages without a patch", f"give overrides.{name}.patch_size_voxels too")
+    pooling = _pool(spacing_mm, wanted, overrides, name)
+    if "patch_size_voxels" in overrides or "target_shape_voxels" in overrides:
+        fit = _fixed_patch(pooling, measure, rules, dataset_voxels)
     elif budget.operations is None:
         fit = fit_elements(
             pooling,
@@ -201,11 +199,19 @@ def _features(name: str, choices: PlanChoices, planned: tuple[int, ...]) -> tupl
     return tuple(int(width) for width in wanted[: len(planned)])
 
 
-def _stages(values: Sequence[float], patch_size_voxels: tuple[int, ...], name: str) -> int:
+def _pool(
+    spacing_mm: Sequence[float], patch: Sequence[float], overrides: Mapping[str, Sequence[float]], name: str
+) -> Pooling:
+    """By the planner's rules, or as many levels as the method says."""
+    levels = overrides.get("stages")
+    return pool(spacing_mm, patch) if levels is None else halve(patch, _stages(levels, patch, name))
+
+
+def _stages(values: Sequence[float], patch_size_voxels: Sequence[float], name: str) -> int:
     """Levels of the network; the coarsest must keep a voxel along every axis."""
     most = int(math.log2(min(patch_size_voxels))) + 1
     if len(values) != 1 or values[0] not in range(2, most + 1):
-        found = " x ".join(str(edge) for edge in patch_size_voxels)
+        found = " x ".join(f"{edge:g}" for edge in patch_size_voxels)
         raise SpecError(
             f"{name}.stages = {', '.join(f'{value:g}' for value in values)} for a patch of {found} voxels",
             f"give one whole number, at least 2 and at most {most}" if most > 1 else "enlarge the patch",

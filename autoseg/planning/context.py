@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from autoseg.planning.configure import Fitted, Rules, fit_configuration
+from autoseg.planning.fixed_shape import target_shape
 from autoseg.planning.frame import Frame
 from autoseg.planning.spacing import FloatArray
 from autoseg.specs.plan import Configuration, Preprocessing
@@ -28,11 +29,13 @@ class Context:
     preprocessing: Preprocessing
 
     def fit(self, name: str, spacing_mm: FloatArray, median_shape_voxels: Shape, dataset_voxels: float) -> Fitted:
-        """Patch, network and batch of one configuration."""
+        """Patch, network and batch of one configuration; a fixed shape takes the place of the median one."""
+        fixed = self.fixed_shape(name)
+        median = median_shape_voxels if fixed is None else fixed[-len(spacing_mm) :]
         return fit_configuration(
             name,
             tuple(float(value) for value in spacing_mm),
-            tuple(float(value) for value in median_shape_voxels),
+            tuple(float(value) for value in median),
             dataset_voxels=dataset_voxels,
             rules=self.rules,
         )
@@ -50,7 +53,12 @@ class Context:
     def configuration(
         self, name: str, fitted: Fitted, preprocessing: Preprocessing, *, median: Shape, batch_dice: bool
     ) -> Configuration:
-        """The document of what was fitted."""
+        """The document of what was fitted; cases of a fixed shape are whole images, stretched."""
+        fixed = self.fixed_shape(name)
+        if fixed is not None:
+            own = (float(median[0]) if preprocessing.native_axes else fixed[0], *fixed[1:])
+            preprocessing = preprocessing.model_copy(update={"target_shape_voxels": fixed, "crop_to_nonzero": False})
+            median = own
         first, second, third = (round(float(size)) for size in median)
         return Configuration(
             name=name,
@@ -62,6 +70,15 @@ class Context:
             network=fitted.network,
             batch_dice=batch_dice,
         )
+
+    def fixed_shape(self, name: str) -> tuple[int, int, int] | None:
+        """Shape that the method gives all cases of a configuration, after the transpose; 1 slice in 2D."""
+        return target_shape(name, self.rules.choices, self.frame.transpose)
+
+    @property
+    def planar(self) -> Preprocessing:
+        """Preprocessing of 2D configurations: slices keep their distance."""
+        return self.preprocessing.model_copy(update={"native_axes": (0,)})
 
     def at_spacing(self, spacing_mm: FloatArray) -> Preprocessing:
         """Preprocessing to another grid, in the plan's axis order."""

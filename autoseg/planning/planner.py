@@ -16,15 +16,15 @@ from autoseg.planning.context import Context
 from autoseg.planning.fixed_crop import fix_crop
 from autoseg.planning.frame import checked_spacing, make_frame, numbers
 from autoseg.planning.mirroring import mirror_axes
-from autoseg.planning.region import NO_FACTS, ORGAN, ROI, OrganFacts, plan_region
+from autoseg.planning.region import NO_FACTS, ORGAN, ORGAN_2D, ROI, ROI_2D, OrganFacts, plan_region
 from autoseg.planning.spacing import FloatArray
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import Method, PlanChoices
-from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing
+from autoseg.specs.plan import Configuration, Decision, Plan, Preprocessing, Resampling
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres", ORGAN, ROI)
-OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features", "stages")
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres", ORGAN, ROI, ORGAN_2D, ROI_2D)
+OVERRIDES = ("spacing_mm", "patch_size_voxels", "batch_size", "features", "stages", "target_shape_voxels")
 
 LOWRES_BELOW_PATCH_SHARE = 0.25
 """A low resolution is planned when the patch holds less than this share of the median case (nnU-Net v2)."""
@@ -74,6 +74,7 @@ def make_plan(
         mask_normalization=masks,
         intensities=fingerprint.intensities,
         fixed_crop=fixed_crop,
+        resampling=choices.resampling or Resampling(),
     )
     budget = budget_for(choices, device)
     context = Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
@@ -129,14 +130,13 @@ def _plan_2d(context: Context) -> tuple[tuple[Configuration, ...], tuple[Decisio
     frame = context.frame
     spacing = frame.spacing_mm[1:]
     fitted = context.fit("2d", spacing, frame.median_shape_voxels[1:], frame.dataset_voxels)
-    preprocessing = context.preprocessing.model_copy(update={"native_axes": (0,)})
     median = (float(frame.native_slices), *frame.median_shape_voxels[1:])
     decision = Decision(
         topic="2d spacing",
         value=f"{numbers(spacing)} mm in plane",
         reason="slices across the axis with the largest spacing keep their distance; Dice is pooled over the batch",
     )
-    configuration = context.configuration("2d", fitted, preprocessing, median=median, batch_dice=True)
+    configuration = context.configuration("2d", fitted, context.planar, median=median, batch_dice=True)
     return (configuration,), (decision, *fitted.decisions)
 
 
@@ -163,6 +163,8 @@ def _plan_3d(context: Context) -> tuple[tuple[Configuration, ...], tuple[Decisio
 def _plan_lowres(context: Context, fullres: Fitted) -> tuple[Configuration | None, tuple[Decision, ...]]:
     frame = context.frame
     full = frame.median_shape_voxels
+    if context.fixed_shape("3d_fullres") is not None:
+        return None, (_no_lowres("the method gives all cases one shape"),)
     share = _share(fullres, float(np.prod(full)))
     found = _lowres_by_override(context) if _has_spacing(context, "3d_lowres") else _search_lowres(context, fullres)
     if found is None:
@@ -245,6 +247,10 @@ def _check_overrides(choices: PlanChoices) -> None:
         if configuration not in CONFIGURATIONS:
             cure = nearest(configuration, CONFIGURATIONS)
             raise SpecError(f"overrides: unknown configuration '{configuration}'", cure)
+        if "target_shape_voxels" in values and choices.fixed_size_voxels is not None:
+            raise SpecError(
+                f"{configuration}.target_shape_voxels beside plan.fixed_size_voxels", "leave one of them out"
+            )
         for key in values:
             if key not in OVERRIDES:
                 raise SpecError(f"overrides.{configuration}: unknown key '{key}'", nearest(key, OVERRIDES))

@@ -26,6 +26,8 @@ ORGAN = "3d_organ"
 """First stage: the organ as one region."""
 ROI = "3d_roi_fullres"
 """Second stage: every label, around the organ."""
+ORGAN_2D, ROI_2D = "2d_organ", "2d_roi"
+"""Both stages slice by slice: `[plan.region] dimensions = 2`."""
 PATCHES_PER_AXIS = 1.5
 """Median case of the first stage, in patches: two windows at the usual step."""
 LEAST_RATIO = 8.0
@@ -106,7 +108,8 @@ def plan_region(
         found_as: tuple[int, ...] = (organ.host,)
     else:
         found_as = _found_as(choices, facts.model or space)
-        decisions.append(Decision(topic=ORGAN, value=choices.model, reason="the method names a trained model"))
+        topic = stage_names(choices)[0]
+        decisions.append(Decision(topic=topic, value=choices.model, reason="the method names a trained model"))
     region = Region(
         labels=organ.values,
         host=organ.host,
@@ -116,6 +119,11 @@ def plan_region(
     )
     second, reasons = _second_stage(context, region, dataset, facts.extents_mm)
     return (*stages, second), (*decisions, *reasons)
+
+
+def stage_names(choices: RegionChoices) -> tuple[str, str]:
+    """Configurations of both stages."""
+    return (ORGAN_2D, ROI_2D) if choices.dimensions == 2 else (ORGAN, ROI)
 
 
 _CHOSEN = ("margin_mm", "input_channel", "source", "blank_outside", "model", "step_size", "mirror")
@@ -172,6 +180,24 @@ def _found_as(choices: RegionChoices, model: LabelSpace) -> tuple[int, ...]:
 def _first_stage(
     context: Context, organ: Organ, dataset: Dataset, choices: RegionChoices
 ) -> tuple[Configuration, tuple[Decision, ...]]:
+    stage, decisions = _organ_2d(context) if choices.dimensions == 2 else _organ_3d(context, organ, choices)
+    labels: dict[str, int | tuple[int, ...]] = {BACKGROUND: 0, organ.name: organ.values}
+    if IGNORE in dataset.labels:
+        labels[IGNORE] = dataset.labels[IGNORE]
+    # Read here so that labels that cannot be a network's are told now.
+    LabelSpace.parse(labels, (organ.host,))
+    return stage.model_copy(update={"labels": labels, "regions_class_order": (organ.host,)}), decisions
+
+
+def _organ_2d(context: Context) -> tuple[Configuration, tuple[Decision, ...]]:
+    """Slices as they are, or of the method's shape."""
+    frame = context.frame
+    fitted = context.fit(ORGAN_2D, frame.spacing_mm[1:], frame.median_shape_voxels[1:], frame.dataset_voxels)
+    median = (float(frame.native_slices), *frame.median_shape_voxels[1:])
+    return context.configuration(ORGAN_2D, fitted, context.planar, median=median, batch_dice=True), fitted.decisions
+
+
+def _organ_3d(context: Context, organ: Organ, choices: RegionChoices) -> tuple[Configuration, tuple[Decision, ...]]:
     # A coarse organ is easily told; the width of the second stage would cost several times its training.
     context = context.thinner(ORGAN_FEATURES)
     frame = context.frame
@@ -179,15 +205,7 @@ def _first_stage(
     decision = Decision(topic=f"{ORGAN} spacing", value=f"{numbers(spacing)} mm", reason=reason)
     median = frame.spacing_mm / spacing * frame.median_shape_voxels
     stage = context.configuration(ORGAN, fitted, context.at_spacing(spacing), median=median, batch_dice=False)
-    labels: dict[str, int | tuple[int, ...]] = {BACKGROUND: 0, organ.name: organ.values}
-    if IGNORE in dataset.labels:
-        labels[IGNORE] = dataset.labels[IGNORE]
-    # Read here so that labels that cannot be a network's are told now.
-    LabelSpace.parse(labels, (organ.host,))
-    return stage.model_copy(update={"labels": labels, "regions_class_order": (organ.host,)}), (
-        decision,
-        *fitted.decisions,
-    )
+    return stage, (decision, *fitted.decisions)
 
 
 def _grid(context: Context, organ: Organ, choices: RegionChoices) -> tuple[FloatArray, Fitted, str]:
@@ -230,25 +248,28 @@ def _second_stage(
     choices = context.rules.choices.region or RegionChoices()
     frame = context.frame
     median, share = _usual_crop(context, region, extents_mm)
-    fitted = context.fit(ROI, frame.spacing_mm, median, frame.dataset_voxels * share)
-    stage = context.configuration(ROI, fitted, context.preprocessing, median=median, batch_dice=True)
-    labels, order = _targets(dataset, choices.targets)
-    first = None if choices.model is not None else ORGAN
+    organ_stage, name = stage_names(choices)
+    planar = choices.dimensions == 2
+    fitted = context.fit(name, frame.spacing_mm[planar:], median[planar:], frame.dataset_voxels * share)
+    preprocessing = context.planar if planar else context.preprocessing
+    stage = context.configuration(name, fitted, preprocessing, median=median, batch_dice=True)
+    labels, order = _targets(dataset, _target_names(dataset.label_space(), region, choices))
+    first = None if choices.model is not None else organ_stage
     update = {"region": region, "previous_stage": first, "labels": labels, "regions_class_order": order}
     low, high = region.volume_ml
     plausible = Decision(
-        topic=f"{ROI} plausible organ",
+        topic=f"{name} plausible organ",
         value=f"{low / 2:.0f} to {2 * high:.0f} ml",
         reason=f"half the smallest ({low:.0f} ml) to twice the largest ({high:.0f} ml) of the training cases; "
         "outside of it the whole case is segmented",
     )
     where = Decision(
-        topic=f"{ROI} region",
+        topic=f"{name} region",
         value=f"organ's box + {region.margin_mm:g} mm{', organ as extra channel' if region.input_channel else ''}",
         reason=f"chosen by the method; training boxes are made from {region.source} organs; {FITTING_BOXES} % of the "
         f"boxes fit one that is {share:.0%} of the median case",
     )
-    batch_dice = Decision(topic=f"{ROI} batch Dice", value="pooled over the batch", reason="targets are small")
+    batch_dice = Decision(topic=f"{name} batch Dice", value="pooled over the batch", reason="targets are small")
     return stage.model_copy(update=update), (where, plausible, *fitted.decisions, batch_dice)
 
 
@@ -260,6 +281,23 @@ def _usual_crop(context: Context, region: Region, extents_mm: Sequence[Vector3])
     sizes = np.asarray(extents_mm)[:, list(context.frame.transpose)] + 2 * region.margin_mm
     crop = np.minimum(np.rint(np.percentile(sizes, FITTING_BOXES, axis=0) / context.frame.spacing_mm), whole)
     return crop, float(np.prod(crop / whole))
+
+
+def _target_names(space: LabelSpace, region: Region, choices: RegionChoices) -> tuple[str, ...]:
+    """Labels that the second stage learns; empty for all.
+
+    Raises:
+        SpecError: Lesions are wanted and the organ has none.
+    """
+    if choices.targets != "lesions":
+        return choices.targets
+    inside = set(region.labels) - {region.host}
+    lesions = tuple(name for name, values in zip(space.names, space.values, strict=True) if inside.issuperset(values))
+    if not lesions:
+        raise SpecError(
+            '[plan.region] targets = "lesions": the organ has no other label in it', "choose another method"
+        )
+    return lesions
 
 
 def _targets(

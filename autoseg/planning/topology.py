@@ -29,12 +29,14 @@ class Pooling:
         kernels: Per stage; the last is the bottleneck's.
         patch_size_voxels: Multiple of `divisors`.
         divisors: 2 to the number of poolings, per axis.
+        is_given: Whether the method chose the number of levels, which then holds for a smaller patch, too.
     """
 
     strides: tuple[tuple[int, ...], ...]
     kernels: tuple[tuple[int, ...], ...]
     patch_size_voxels: tuple[int, ...]
     divisors: tuple[int, ...]
+    is_given: bool = False
 
     @property
     def stages(self) -> int:
@@ -81,7 +83,7 @@ def pool(spacing_mm: Sequence[float], patch_size_voxels: Sequence[float]) -> Poo
     return Pooling(tuple(strides), tuple(kernels), pad_to_multiple(patch_size_voxels, divisors), divisors)
 
 
-def halve(patch_size_voxels: Sequence[int], stages: int) -> Pooling:
+def halve(patch_size_voxels: Sequence[float], stages: int) -> Pooling:
     """So many levels, every axis halved from each to the next, kernels of 3: the topology of a published network.
 
     Args:
@@ -91,7 +93,8 @@ def halve(patch_size_voxels: Sequence[int], stages: int) -> Pooling:
     dimensions = len(patch_size_voxels)
     strides = ((1,) * dimensions, *((2,) * dimensions,) * (stages - 1))
     divisors = (2 ** (stages - 1),) * dimensions
-    return Pooling(strides, ((3,) * dimensions,) * stages, pad_to_multiple(patch_size_voxels, divisors), divisors)
+    patch = pad_to_multiple(patch_size_voxels, divisors)
+    return Pooling(strides, ((3,) * dimensions,) * stages, patch, divisors, is_given=True)
 
 
 def pad_to_multiple(size_voxels: Sequence[float], divisors: Sequence[int]) -> tuple[int, ...]:
@@ -115,6 +118,10 @@ def shrink(spacing_mm: Sequence[float], pooling: Pooling, median_shape_voxels: S
     ratios = [edge / float(limit) for edge, limit in zip(patch, median_shape_voxels, strict=True)]
     for axis in sorted(range(len(patch)), key=lambda index: (ratios[index], index), reverse=True):
         tentative = _reduced(patch, axis, pooling.divisors[axis])
+        if pooling.is_given:
+            if tentative[axis] >= 1:
+                return halve(tentative, pooling.stages)
+            continue
         smaller = _reduced(patch, axis, pool(spacing_mm, tentative).divisors[axis])
         if smaller[axis] >= 1:
             return pool(spacing_mm, smaller)

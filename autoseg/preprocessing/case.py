@@ -65,7 +65,7 @@ def preprocess_case(
         within = _relative(inner, box)
         cropped = np.ascontiguousarray(cropped[(slice(None), *within)])
         own, box = None if own is None else np.ascontiguousarray(own[within]), inner
-    target = target_spacing(frame.spacing_mm, preprocessing)
+    target = target_spacing(frame.spacing_mm, _grid(framed), preprocessing)
     shape = resampled_shape(_grid(cropped), frame.spacing_mm, target)
     rule = preprocessing.resampling
     result = resample_image(cropped, shape, spacing_in_mm=frame.spacing_mm, spacing_out_mm=target, rule=rule)
@@ -93,8 +93,10 @@ def preprocess_case(
 
 def for_case(preprocessing: Preprocessing, geometry: Geometry) -> Preprocessing:
     """The section with the case's own spacing filled in: equal for two sections that make the same of this case."""
-    target = target_spacing(Frame.of(geometry, preprocessing).spacing_mm, preprocessing)
-    return preprocessing.model_copy(update={"spacing_mm": target, "native_axes": ()})
+    frame = Frame.of(geometry, preprocessing)
+    first, second, third = (geometry.shape[frame.axes[position]] for position in frame.order)
+    target = target_spacing(frame.spacing_mm, (first, second, third), preprocessing)
+    return preprocessing.model_copy(update={"spacing_mm": target, "native_axes": (), "target_shape_voxels": None})
 
 
 def is_normalized(preprocessing: Preprocessing) -> bool:
@@ -102,14 +104,21 @@ def is_normalized(preprocessing: Preprocessing) -> bool:
     return all(component.name != "none" for component in preprocessing.normalization)
 
 
-def target_spacing(spacing_mm: Vector3, preprocessing: Preprocessing) -> Vector3:
-    """Spacing of the stored case: the plan's, save for axes that keep their own.
+def target_spacing(spacing_mm: Vector3, shape: Shape3, preprocessing: Preprocessing) -> Vector3:
+    """Spacing of the stored case: the plan's, save for axes that keep their own, or what gives the plan's shape.
 
     Args:
         spacing_mm: Of the case, in the plan's axis order.
+        shape: Of the whole case, in that order.
         preprocessing: The plan's section.
     """
-    wanted = preprocessing.spacing_mm
+    wanted: Vector3 | None = preprocessing.spacing_mm
+    if preprocessing.target_shape_voxels is not None:
+        first, second, third = (
+            own * before / after
+            for own, before, after in zip(spacing_mm, shape, preprocessing.target_shape_voxels, strict=True)
+        )
+        wanted = (first, second, third)
     if wanted is None:
         return spacing_mm
     first, second, third = (
@@ -219,7 +228,7 @@ def _kept(framed: npt.NDArray[Any], spacing_mm: Vector3, preprocessing: Preproce
     crop, whole = preprocessing.fixed_crop, _grid(framed)
     if crop is None:
         return nonzero_box(framed) if preprocessing.crop_to_nonzero else _whole(framed)
-    target = target_spacing(spacing_mm, preprocessing)
+    target = target_spacing(spacing_mm, whole, preprocessing)
     # Never more than the size after resampling; the small share keeps 1.9999 mm / 1 mm from losing a voxel.
     size = [
         max(1, int(edge * after / before + 1e-3))

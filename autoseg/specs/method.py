@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from autoseg.specs.document import Component, Document, Section
-from autoseg.specs.plan import Orientation
+from autoseg.specs.plan import Orientation, Resampling
 
-_LATER_FIELDS = ("region", "configurations", "fixed_size_voxels")
+_LATER_FIELDS = ("region", "configurations", "fixed_size_voxels", "resampling")
 """Left out of `[plan]` where they are empty, so that plans without them keep their digests."""
 
 
@@ -35,8 +35,11 @@ class RegionChoices(Section):
 
     labels: tuple[str, ...] = ()
     """Labels that together are the organ, e.g. liver and tumour; empty takes all."""
-    targets: tuple[str, ...] = ()
-    """Labels that the second stage learns; empty takes all."""
+    targets: tuple[str, ...] | Literal["lesions"] = ()
+    """Labels that the second stage learns; empty takes all, `lesions` those of `labels` that are not the organ's own
+    tissue."""
+    dimensions: Literal[2, 3] = 3
+    """2: both stages work slice by slice (`2d_organ`, `2d_roi`), the first at the full resolution, too."""
     spacing_mm: tuple[float, float, float] | None = None
     """Grid of the first stage, (z, y, x) before the transpose; None grows the full resolution's."""
     margin_mm: float = Field(default=20.0, ge=0)
@@ -100,13 +103,16 @@ class PlanChoices(Section):
     """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
     overrides: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number),
-    `features` or `stages` (one number: that many levels, each half the size of the one before along every axis) to use
-    instead of the planned; spacings are (z, y, x) before the transpose, patches after it."""
+    `features`, `stages` (one number: that many levels, each half the size of the one before along every axis) or
+    `target_shape_voxels` (every case is stretched to it, whatever its spacing; also the patch, if none is given) to use
+    instead of the planned; spacings and shapes in 3D are (z, y, x) before the transpose, the others after it."""
     fixed_size_voxels: tuple[int, int, int] | None = None
     """Size (z, y, x), before the transpose and on the target grid, of one crop box for all cases, around what is not
     zero in any of them; None crops each case to its own non-zero box."""
     configurations: tuple[str, ...] = ()
     """Those to plan, with the stages before them; empty plans all that the data allow."""
+    resampling: Resampling | None = None
+    """Spline orders, and what grids share; None takes nnU-Net v2's."""
     region: RegionChoices | None = None
     """Stages of a region-of-interest cascade, planned instead of the other configurations; None for none."""
 
@@ -190,6 +196,8 @@ class TrainChoices(Section):
     """In order of application."""
     epochs: int = 1000
     """Epochs when no budget is given."""
+    epoch: Literal["iterations", "pass"] = "iterations"
+    """An epoch is the number of updates below, or one pass over the training cases (slices, minicubes)."""
     iterations_per_epoch: int = 250
     """Updates per epoch."""
     validation_iterations: int = 50

@@ -15,6 +15,11 @@ from autoseg.specs.fingerprint import IntensityStatistics
 Orientation = Literal["as_stored", "canonical"]
 
 
+def _without(values: dict[str, Any], **usual: Any) -> dict[str, Any]:
+    """Values without the later fields that hold what held before there were such fields."""
+    return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
+
+
 class Topology(Section):
     """Shape of a U-Net. Axis order is (z, y, x), or (y, x) in 2D; stage 0 is the finest."""
 
@@ -46,6 +51,13 @@ class Resampling(Section):
     """Order of the network output's interpolation on export."""
     separate_z_ratio: float = 3.0
     """Spacing ratio above which the coarsest axis is resampled by nearest neighbour, apart from the others."""
+    align: Literal["edges", "corners"] = "edges"
+    """What both grids share: the extent of their voxels, or the centres of the corner voxels (`scipy.ndimage.zoom`)."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Rules that align edges keep the digest that they had before there were others."""
+        return _without(handler(self), align="edges")
 
 
 class FixedCrop(Section):
@@ -80,12 +92,13 @@ class Preprocessing(Section):
     """Crop to the bounding box of non-zero voxels first."""
     fixed_crop: FixedCrop | None = None
     """Crop all cases to this box instead."""
+    target_shape_voxels: tuple[int, int, int] | None = None
+    """Shape of every stored case after the transpose, whatever its spacing; `native_axes` keep their size."""
 
     @model_serializer(mode="wrap")
-    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Sections without a fixed crop keep the digest that they had before there was one."""
-        values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if value is not None or key != "fixed_crop"}
+    def _without_shape(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Sections with a target spacing keep the digest that they had before there were target shapes."""
+        return _without(handler(self), target_shape_voxels=None, fixed_crop=None)
 
 
 class Region(Section):
@@ -123,7 +136,7 @@ class Configuration(Section):
     """One network on one grid."""
 
     name: str
-    """`2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, `3d_organ` or `3d_roi_fullres`."""
+    """`2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, `3d_organ`, `3d_roi_fullres`, `2d_organ` or `2d_roi`."""
     preprocessing: Preprocessing
     """How the cases are made."""
     patch_size_voxels: tuple[int, ...]

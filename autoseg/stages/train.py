@@ -135,10 +135,12 @@ def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
     if found is not None and (options.epochs, options.iterations_per_epoch, options.time_budget_s) == (None,) * 3:
         return found
     from autoseg.training.assembly import assemble, measure_step_s
+    from autoseg.training.passes import in_passes
     from autoseg.training.schedule import schedule_from_budget, schedule_from_epochs
 
     train = job.draft.method.train
     if options.time_budget_s is None:
+        train = in_passes(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
         return schedule_from_epochs(train, epochs=options.epochs, iterations_per_epoch=options.iterations_per_epoch)
     if found is not None and found.time_budget_s is not None and options.time_budget_s <= found.time_budget_s:
         return found

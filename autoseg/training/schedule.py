@@ -21,6 +21,11 @@ BUDGET_MARGIN = 0.97
 def schedule_from_epochs(train: TrainChoices, *, epochs: int | None, iterations_per_epoch: int | None) -> Schedule:
     """Schedule of a run without a time budget.
 
+    Args:
+        train: The method's choices; where its epochs are passes, with their length (`autoseg.training.passes`).
+        epochs: None takes the method's.
+        iterations_per_epoch: None takes the method's.
+
     Raises:
         BudgetError: When a length is not positive.
     """
@@ -29,6 +34,8 @@ def schedule_from_epochs(train: TrainChoices, *, epochs: int | None, iterations_
     if chosen_epochs < 1 or iterations < 1:
         raise BudgetError(f"{chosen_epochs} epochs of {iterations} iterations", "both must be at least 1")
     validation = min(train.validation_iterations, max(1, iterations // 5))
+    if train.epoch == "pass" and train.validation == "patches" and iterations_per_epoch is None:
+        validation = train.validation_iterations
     return Schedule(epochs=chosen_epochs, iterations_per_epoch=iterations, validation_iterations=validation)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import zoom
 from skimage.transform import resize
 
 from autoseg.core.geometry import Shape3
@@ -161,3 +162,19 @@ def test_separate_axis(
 def test_shape_covers_the_same_extent() -> None:
     assert resampled_shape((119, 512, 512), (1.6, 0.743, 0.743), (1.0, 1.0, 1.0)) == (190, 380, 380)
     assert resampled_shape((1, 5, 5), (0.1, 1.0, 1.0), (9.0, 2.0, 2.0)) == (1, 2, 2)
+
+
+CORNERS = Resampling(image_order=1, label_order=0, separate_z_ratio=1e6, align="corners")
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=SHAPES, target=SHAPES, seed=st.integers(0, 99))
+def test_aligned_corners_equal_scipys_zoom(shape: Shape3, target: Shape3, seed: int) -> None:
+    volume = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    labels = (volume > 0.5).astype(np.int16) + (volume > 1)
+    factors = [after / before for before, after in zip(shape, target, strict=True)]
+    same: dict[str, Any] = {"spacing_in_mm": ISOTROPIC, "spacing_out_mm": ISOTROPIC, "rule": CORNERS}
+    ours = resample_image(volume[None], target, **same)[0]
+    np.testing.assert_allclose(ours, zoom(volume.astype(float), factors, order=1, mode="nearest"), atol=1e-5)
+    moved = resample_labels(labels, target, **same)
+    np.testing.assert_array_equal(moved, zoom(labels, factors, order=0, mode="nearest"))

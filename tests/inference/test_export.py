@@ -62,7 +62,7 @@ def resampled(logits: torch.Tensor, case: CaseRecord, rule: Resampling) -> npt.N
         if axis == apart:
             matrix = np.eye(before)[nearest_along_separate_axis(before, after)]
         else:
-            matrix = axis_matrix(before, after, rule.logits_order)
+            matrix = axis_matrix(before, after, rule.logits_order, rule.align)
         volume = np.moveaxis(np.tensordot(matrix, volume, (1, axis + 1)), 0, axis + 1)
     return volume
 
@@ -93,6 +93,13 @@ def test_equals_deciding_on_the_resampled_volume(
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, in_file_axes(decided(resampled(logits, case, rule), space), case))
     assert len(np.unique(labels)) == len(space.names) + 1
+
+
+def test_aligned_corners_are_undone() -> None:
+    case, logits, rule = record(), smooth_logits(4), Resampling(align="corners")
+    labels = labels_on_native_grid(logits, case, CLASSES, rule)
+    np.testing.assert_array_equal(labels, in_file_axes(decided(resampled(logits, case, rule), CLASSES), case))
+    assert (labels != labels_on_native_grid(logits, case, CLASSES, Resampling())).any()
 
 
 @pytest.mark.parametrize("space", [CLASSES, REGIONS])

@@ -175,3 +175,28 @@ def test_many_labels_take_a_wider_type() -> None:
 def test_raw_intensities_are_told_apart() -> None:
     assert not is_normalized(_section())
     assert is_normalized(_section(normalization=(Component(name="zscore"),)))
+
+
+@pytest.mark.parametrize("native", [(), (0,)])
+def test_a_target_shape_holds_for_any_spacing_and_size(native: tuple[int, ...]) -> None:
+    section = _section(target_shape_voxels=(5, 9, 11), native_axes=native, crop_to_nonzero=False)
+    for shape, spacing in (((12, 14, 16), (2.0, 0.7, 0.7)), ((5, 30, 8), (1.1, 3.0, 0.3))):
+        image = np.random.default_rng(1).random((1, *shape), np.float32)
+        labels = np.zeros(shape, np.uint8)
+        labels[2:4, 3:9, 3:6] = 1
+        geometry = Geometry(shape, spacing)
+        result, own, record, _ = preprocess_case(image, geometry, labels, section, SPACE)
+        wanted = (shape[0] if native else 5, 9, 11)
+        assert result.shape[1:] == record.shape_voxels == wanted
+        extents = [size * edge for size, edge in zip(record.shape_voxels, record.spacing_mm, strict=True)]
+        np.testing.assert_allclose(extents, [size * edge for size, edge in zip(shape, spacing, strict=True)])
+        assert own is not None
+        assert own.max() == 1
+        again, _, _, _ = preprocess_case(image, geometry, labels, for_case(section, geometry), SPACE)
+        np.testing.assert_array_equal(result, again)
+
+
+def test_sections_without_a_target_shape_keep_their_digest() -> None:
+    assert "target_shape_voxels" not in _section().model_dump(mode="json")
+    assert "align" not in _section().model_dump(mode="json")["resampling"]
+    assert cases_digest(_section(target_shape_voxels=(5, 9, 11))) != cases_digest(_section())
