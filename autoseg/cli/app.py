@@ -71,6 +71,8 @@ class Common:
 
     def open(self, verb: str) -> Workspace:
         """The workspace, with logging set up for this command."""
+        if "TORCHELASTIC_RUN_ID" in os.environ and verb != "train":
+            raise SpecError(f"torchrun is for 'autoseg train' alone, not for {verb}", "start it without torchrun")
         root = self.workspace or Path(os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
         _start_logging(verb, self.log_level, root.absolute())
         return Workspace(root.absolute())
@@ -148,7 +150,9 @@ class _Once(logging.Filter):
 def _start_logging(verb: str, level: str, root: Path) -> None:
     """Plain lines on standard error, and everything in a file of the workspace when there is one."""
     console = logging.StreamHandler()
-    console.setLevel(level.upper())
+    # Of several processes of a training the first one speaks, the others only when something is wrong.
+    is_first = os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ
+    console.setLevel(level.upper() if is_first else max(logging.WARNING, getattr(logging, level.upper())))
     console.setFormatter(logging.Formatter(f"{verb}: %(message)s"))
     handlers: list[logging.Handler] = [console]
     if root.is_dir():

@@ -73,7 +73,7 @@ def train(
     training: Training = TRAINING,
     common: Common = COMMON,
 ) -> int:
-    """Train folds of planned and preprocessed configurations.
+    """Train folds of planned and preprocessed configurations; under torchrun with several processes per fold.
 
     Args:
         dataset: Id, name or folder.
@@ -82,12 +82,14 @@ def train(
     """
     workspace = common.open("train")
     from autoseg.stages import train as stage
+    from autoseg.training.distributed import leave
 
     name = workspace.resolve_dataset(dataset)
     for configuration in configurations:
         for fold in folds:
             options = stage.Options(name, configuration=configuration, fold=fold, **training.settings())
             stage.run(options, workspace)
+    leave()
     return DONE
 
 

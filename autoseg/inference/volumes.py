@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,9 @@ from autoseg.inference.sliding import predict_logits
 from autoseg.metrics.dice import mean_per_region, region_dice
 from autoseg.networks import context_voxels
 from autoseg.specs.run import Run
+
+Scores = dict[str, float | None]
+"""Dice per target of one case."""
 
 
 class WholeCase(Protocol):
@@ -40,9 +43,18 @@ class VolumeValidation:
         run: What is trained.
         cases: Held out.
         device: Where the network is.
+        gather: Joins what several processes found, each on cases of its own, in their order.
     """
 
-    def __init__(self, run: Run, cases: Sequence[WholeCase], *, device: torch.device) -> None:
+    def __init__(
+        self,
+        run: Run,
+        cases: Sequence[WholeCase],
+        *,
+        device: torch.device,
+        gather: Callable[[Sequence[Scores]], Sequence[Scores]] = list,
+    ) -> None:
+        self.gather = gather
         self.run, self.cases, self.device = run, tuple(cases), device
         self.space = LabelSpace.parse(run.labels, run.regions_class_order)
 
@@ -52,7 +64,7 @@ class VolumeValidation:
         Args:
             network: In evaluation mode, one output.
         """
-        return mean_per_region([self._dice(network, case) for case in self.cases])
+        return mean_per_region(self.gather([self._dice(network, case) for case in self.cases]))
 
     def _dice(self, network: nn.Module, case: WholeCase) -> dict[str, float | None]:
         image, labels = case.read_patch((0, 0, 0), case.shape)

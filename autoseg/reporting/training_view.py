@@ -38,9 +38,11 @@ class TrainingView:
     Args:
         title: Configuration and fold.
         console: Where to draw; None is standard error.
+        shown: Whether anything is; of several processes one speaks.
     """
 
-    def __init__(self, title: str, *, console: Console | None = None) -> None:
+    def __init__(self, title: str, *, console: Console | None = None, shown: bool = True) -> None:
+        self.shown = shown
         self.title = title
         self.console = console or Console(stderr=True)
         columns = (
@@ -52,7 +54,9 @@ class TrainingView:
             TextColumn("left"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=False),
         )
-        self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        self._bar = Progress(
+            *columns, console=self.console, disable=not (shown and self.console.is_terminal), transient=True
+        )
         self._task: Any = None
         self._first: tuple[int, float] | None = None
         self._silent: frozenset[str] = frozenset()
@@ -76,6 +80,8 @@ class TrainingView:
 
     def epoch_finished(self, log: FinishedEpoch, seconds: float) -> None:
         """One epoch is done."""
+        if not self.shown:
+            return
         dice = " ".join(f"{name} {'-' if value is None else format(value, '.3f')}" for name, value in log.dice.items())
         logger.info(
             "%s epoch %d/%d: loss %.3f, validation %.3f, pseudo Dice %.3f (%s), %.1f s, %s left",

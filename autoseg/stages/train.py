@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from autoseg.training.assembly import Recipe
+    from autoseg.training.distributed import Share
     from autoseg.training.loader import CaseReader
     from autoseg.training.trainer import Validate
 
@@ -67,26 +69,28 @@ def run(options: Options, workspace: Workspace) -> Path:
     splits = Splits.load(workspace.splits(options.dataset, method.name))
     fold = share_of_training(splits.fold(options.fold), options.train_fraction, seed=options.seed)
     configuration = plan.configuration(options.configuration)
-    variant = variant_of(method.name, options.train_fraction)
-    folder = workspace.run(options.dataset, variant, configuration.name, options.fold)
+    place = (variant_of(method.name, options.train_fraction), configuration.name, options.fold)
+    folder = workspace.run(options.dataset, *place)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
-    raw = workspace.raw_dataset(options.dataset)
-    previous = bring_previous_labels(folder, configuration, stored=stored, splits=splits, fold=fold, raw=raw)
-    train_cases = open_cases(stored, fold.train, configuration, previous=previous)
-    val_cases = open_cases(stored, fold.val, configuration, previous=previous)
 
     from autoseg.devices.memory import keep_freed_memory
     from autoseg.devices.precision import choose_precision
     from autoseg.devices.select import limit_threads, select_device
+    from autoseg.training.distributed import join
 
-    device = select_device(options.device)
+    share, device = join(select_device(options.device))
+    bring = functools.partial(bring_previous_labels, folder, configuration, stored=stored, splits=splits, fold=fold)
+    previous = share.decide(lambda: bring(raw=workspace.raw_dataset(options.dataset)))
+    train_cases = open_cases(stored, fold.train, configuration, previous=previous)
+    val_cases = open_cases(stored, fold.val, configuration, previous=previous)
     limit_threads(options.threads)
     keep_freed_memory()
     precision = choose_precision(device, method.train.precision)
     draft = _draft(options, plan=plan, method=method, fold=fold, device=str(device), precision=precision)
     draft = draft.model_copy(update={"previous_labels": labels_digest(previous, (*fold.train, *fold.val))})
-    job = _Job(draft, configuration, train_cases, val_cases, device)
-    final = agree(folder, draft, lambda found: _schedule(options, job, found), replan=options.replan)
+    job = _Job(draft, configuration, train_cases, val_cases, device, share)
+    length = functools.partial(_schedule, options, job)
+    final = share.decide(lambda: agree(folder, draft, length, replan=options.replan))
     if final is None:
         logger.info("%s fold %s is complete", configuration.name, options.fold)
         return folder
@@ -103,6 +107,7 @@ class _Job:
     train_cases: tuple[CaseReader, ...]
     val_cases: tuple[CaseReader, ...]
     device: torch.device
+    share: Share
 
 
 def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: str, precision: str) -> Run:
@@ -134,7 +139,7 @@ def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
     """Length asked for; that of the run on disk where nothing is said, or where its time budget is not exceeded."""
     if found is not None and (options.epochs, options.iterations_per_epoch, options.time_budget_s) == (None,) * 3:
         return found
-    from autoseg.training.assembly import assemble, measure_step_s
+    from autoseg.training.assembly import estimate_step_s
     from autoseg.training.passes import in_passes
     from autoseg.training.schedule import schedule_from_budget, schedule_from_epochs
 
@@ -144,15 +149,11 @@ def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
         return schedule_from_epochs(train, epochs=options.epochs, iterations_per_epoch=options.iterations_per_epoch)
     if found is not None and found.time_budget_s is not None and options.time_budget_s <= found.time_budget_s:
         return found
-    if found is not None and found.seconds_per_step is not None:
-        seconds = found.seconds_per_step
-    else:
-        parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
-        seconds = measure_step_s(parts, clip=train.optimizer.gradient_clip)
-        logger.info("one update takes %.2f s", seconds)
-    iterations = found.iterations_per_epoch if found else options.iterations_per_epoch
-    budget = options.time_budget_s
-    return schedule_from_budget(seconds=budget, seconds_per_step=seconds, iterations_per_epoch=iterations)
+    seconds = None if found is None else found.seconds_per_step
+    if seconds is None:
+        seconds = estimate_step_s(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
+    epoch = found.iterations_per_epoch if found else options.iterations_per_epoch
+    return schedule_from_budget(seconds=options.time_budget_s, seconds_per_step=seconds, iterations_per_epoch=epoch)
 
 
 def _recipe(job: _Job) -> Recipe:
@@ -169,6 +170,7 @@ def _recipe(job: _Job) -> Recipe:
         seed=derive_seed(draft.seed, draft.fold),
         device=job.device,
         precision=torch_dtype(draft.precision),
+        share=job.share,
     )
 
 
@@ -183,10 +185,11 @@ def _fit(final: Run, folder: Path, job: _Job) -> None:
     forget_peak_memory(job.device)
     parts = assemble(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
     try:
-        with TrainingView(title) as view:
+        with TrainingView(title, shown=job.share.is_first) as view:
             Trainer(final, folder, parts, view, validate=_validate(final, job)).fit()
     finally:
-        draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")
+        if job.share.is_first:
+            draw_curves(folder / LOG, folder / "curves.png", title=f"{final.dataset} {title}")
 
 
 def _validate(final: Run, job: _Job) -> Validate | None:
@@ -194,4 +197,4 @@ def _validate(final: Run, job: _Job) -> Validate | None:
         return None
     from autoseg.inference.volumes import VolumeValidation
 
-    return VolumeValidation(final, job.val_cases, device=job.device)
+    return VolumeValidation(final, job.share.own(job.val_cases), device=job.device, gather=job.share.gather_objects)

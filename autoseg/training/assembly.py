@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,6 +20,7 @@ from autoseg.sampling import samplers
 from autoseg.specs.method import TrainChoices
 from autoseg.specs.plan import Configuration
 from autoseg.training.checkpoint import TrainingState
+from autoseg.training.distributed import ALONE, Share
 from autoseg.training.loader import BatchLoader, CaseReader
 from autoseg.training.objective import Objective
 from autoseg.training.optim import WeightAverage, build_optimizer
@@ -43,6 +44,7 @@ class Recipe:
         seed: Seed of this fold.
         device: Where to train.
         precision: Autocast type.
+        share: Of each batch that this process takes.
     """
 
     configuration: Configuration
@@ -53,12 +55,14 @@ class Recipe:
     seed: int
     device: torch.device
     precision: torch.dtype
+    share: Share = ALONE
 
 
 def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> Parts:
     """Build network, optimiser, loss, loaders; equal recipes give equal initial weights."""
     configuration, train = recipe.configuration, recipe.train
-    network = _network(recipe)
+    recipe.share.check(batch_size=configuration.batch_size, accumulate=train.accumulate)
+    network = recipe.share.prepare(_network(recipe))
     optimizer = build_optimizer(network, train.optimizer, precision=recipe.precision)
     average = WeightAverage(network) if train.optimizer.weight_average > 0 else None
     scaler = torch.amp.GradScaler(recipe.device.type) if recipe.precision == torch.float16 else None
@@ -77,6 +81,9 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
         device=recipe.device,
         precision=recipe.precision,
         accumulate=train.accumulate,
+        share=recipe.share,
+        is_partly_annotated=recipe.share.world > 1
+        and any(case.annotated is not None for case in (*train_cases, *val_cases)),
     )
 
 
@@ -95,6 +102,17 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
         durations.append(time.perf_counter() - started)
     stream.close()
     return statistics.fmean(durations)
+
+
+def estimate_step_s(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> float:
+    """Seconds of one update of all processes: measured by this one with the whole batch, divided by their number.
+
+    The time budget corrects by the clock what they lose on waiting for each other.
+    """
+    parts = assemble(replace(recipe, share=ALONE), train_cases=train_cases, val_cases=val_cases)
+    seconds = measure_step_s(parts, clip=recipe.train.optimizer.gradient_clip) / recipe.share.world
+    logger.info("one update takes %.2f s", seconds)
+    return seconds
 
 
 def patch_geometry(
@@ -150,4 +168,5 @@ def _loader(recipe: Recipe, cases: Sequence[CaseReader], pipeline: Pipeline, pur
         seed=derive_seed(recipe.seed, purpose),
         needed_box=pipeline.needed_box,
         label_maps=2 if pipeline.geometry.previous_values else 1,
+        positions=recipe.share.rows(recipe.configuration.batch_size),
     )

@@ -131,6 +131,7 @@ class BatchLoader:
         needed_box: Augmentation seed -> (start, stop) per axis of the part of the source that will be used; the
             rest is not read. None reads everything.
         label_maps: That the cases have.
+        positions: Samples of each batch that this process reads; None reads all.
     """
 
     def __init__(
@@ -143,7 +144,9 @@ class BatchLoader:
         seed: int,
         needed_box: Callable[[int], Sequence[tuple[int, int]]] | None = None,
         label_maps: int = 1,
+        positions: Sequence[int] | None = None,
     ) -> None:
+        self.positions = range(batch_size) if positions is None else positions
         self.label_maps = label_maps
         self.needed_box = needed_box
         self.cases = tuple(cases)
@@ -156,15 +159,15 @@ class BatchLoader:
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the run, the same however often and wherever it is asked for."""
-        image = np.zeros((self.batch_size, self.cases[0].channels, *self.source), np.float32)
-        labels = np.full((self.batch_size, self.label_maps, *self.source), OUTSIDE, np.int16)
+        image = np.zeros((len(self.positions), self.cases[0].channels, *self.source), np.float32)
+        labels = np.full((len(self.positions), self.label_maps, *self.source), OUTSIDE, np.int16)
         names, seeds, annotated = [], [], []
-        for position in range(self.batch_size):
+        for row, position in enumerate(self.positions):
             number = index * self.batch_size + position
             chosen, corner = self._place(number, position)
             case = self.cases[chosen]
             try:
-                self._fill(case, number, corner, image[position], labels[position])
+                self._fill(case, number, corner, image[row], labels[row])
             except Exception as error:
                 error.add_note(f"while reading case {case.case_id} for batch {index}")
                 raise

@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,12 +21,14 @@ from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.seeds import derive_seed
 from autoseg.devices.memory import peak_memory_bytes
 from autoseg.io.weights import save_weights
+from autoseg.losses._partial import Annotated
 from autoseg.specs.run import Run
 from autoseg.training.agreement import BEST, CHECKPOINT, FINAL, LOG, settings_digest
 from autoseg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from autoseg.training.distributed import ALONE, Share
 from autoseg.training.interrupts import StopRequest
 from autoseg.training.loader import Batch, BatchLoader
-from autoseg.training.objective import Objective
+from autoseg.training.objective import Objective, Outputs
 from autoseg.training.optim import set_learning_rate
 from autoseg.training.pace import Pace
 from autoseg.training.progress import EpochLog, Progress
@@ -34,6 +36,7 @@ from autoseg.training.schedule import average_decay, learning_rate
 
 logger = logging.getLogger(__name__)
 Validate = Callable[[torch.nn.Module], dict[str, float | None]]
+Judged = tuple[Outputs, torch.Tensor, Sequence[Annotated] | None]
 CHECKPOINT_INTERVAL_S = 60.0
 """Work lost at most when the process is killed."""
 
@@ -52,6 +55,8 @@ class Parts:
         device: Where the network lives.
         precision: Autocast type; float32 is off.
         accumulate: Parts that a batch goes through the network in.
+        share: Of each batch that this process takes.
+        is_partly_annotated: Whether a case annotates some of the labels only.
     """
 
     state: TrainingState
@@ -63,6 +68,19 @@ class Parts:
     device: torch.device
     precision: torch.dtype
     accumulate: int = 1
+    share: Share = ALONE
+    is_partly_annotated: bool = False
+
+    def judged(self, outputs: Outputs, labels: torch.Tensor, annotated: Sequence[Annotated] | None) -> Judged:
+        """What the objective sees: outputs and labels of all processes' samples, and the labels that they annotate."""
+        share = self.share
+        if share.world == 1:
+            return outputs, labels, annotated
+        size = self.train.batch_size
+        if self.is_partly_annotated:
+            every = share.gather_objects(annotated or (None,) * len(labels))
+            annotated = None if set(every) == {None} else every
+        return share.gather_outputs(outputs, size), share.gather(labels, size), annotated
 
 
 class Observer(Protocol):
@@ -115,14 +133,19 @@ class Trainer:
                 self.observer.updated(self.progress.update, self.pace.updates, loss)
                 if self.progress.update % self.run.schedule.iterations_per_epoch == 0:
                     self._finish_epoch()
-                if stop.signal_number is not None:
+                signal_number = self.parts.share.largest(stop.signal_number or 0)
+                if signal_number:
                     self.save()
                     raise Interrupted(
-                        stop.signal_number, f"stopped after update {self.progress.update} of {self.pace.updates}"
+                        signal_number, f"stopped after update {self.progress.update} of {self.pace.updates}"
                     )
                 if time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S:
                     self.save()
         self.save()
+        # The others wait here until all files are complete.
+        self.parts.share.decide(self._keep_weights)
+
+    def _keep_weights(self) -> None:
         if self.run.method.train.keep == "best" and (self.folder / BEST).is_file():
             write_bytes(self.folder / FINAL, (self.folder / BEST).read_bytes())
         else:
@@ -133,7 +156,8 @@ class Trainer:
         parts, state = self.parts, self.parts.state
         update = self.progress.update
         # Dropout and other draws of torch depend on the update alone, so nothing random needs to be saved.
-        torch.manual_seed(derive_seed(self.run.seed, self.run.fold, "update", update))
+        other = () if parts.share.is_first else (parts.share.rank,)  # each drops out on its own samples
+        torch.manual_seed(derive_seed(self.run.seed, self.run.fold, "update", update, *other))
         set_learning_rate(state.optimizer, self._rate(update))
         loss = gradient_step(parts, batch, clip=self.choice.gradient_clip)
         if not math.isfinite(loss):
@@ -167,10 +191,11 @@ class Trainer:
                 counts=counts,
                 volume_dice=self._validate_volumes(),
             )
-            if log.is_best:
+            if log.is_best and self.parts.share.is_first:
                 save_weights(self.folder / BEST, self.parts.state.network.state_dict(), {"epoch": str(log.epoch)})
         progress.plateau.record(log.mean_dice, self.run.method.train.plateau, learning_rate=self.choice.learning_rate)
         self._tick()
+        progress.elapsed_s = self.parts.share.decide(lambda: progress.elapsed_s)
         seconds, progress.epoch_began_s = progress.elapsed_s - progress.epoch_began_s, progress.elapsed_s
         line = {
             **asdict(log),
@@ -180,8 +205,9 @@ class Trainer:
                 "peak_memory_bytes": peak_memory_bytes(self.parts.device),
             },
         }
-        with named_disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if self.parts.share.is_first:
+            with named_disk_errors(self.folder / LOG), (self.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
         self.observer.epoch_finished(log, seconds)
         self.pace.correct(progress.update, elapsed_s=progress.elapsed_s, epoch_s=seconds)
 
@@ -207,9 +233,9 @@ class Trainer:
             for rows, annotated in batch.split(parts.accumulate):
                 with autocast(parts):
                     outputs = parts.state.network(image[rows])
-                share = len(image[rows]) / len(image)
-                loss += share * float(parts.objective.loss(outputs, labels[rows], annotated))
-                counts += parts.objective.counts(outputs, labels[rows], annotated).cpu()
+                judged = parts.judged(outputs, labels[rows], annotated)
+                loss += len(image[rows]) / len(image) * float(parts.objective.loss(*judged))
+                counts += parts.objective.counts(*judged).cpu()
             losses.append(loss)
         parts.state.network.train()
         return losses, [(int(tp), int(fp), int(fn)) for tp, fp, fn in counts]
@@ -243,11 +269,13 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint."""
         self._tick()
+        self._saved_at = time.monotonic()
+        if not self.parts.share.is_first:
+            return
         values = self.progress.to_values()
         save_checkpoint(
             self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run)
         )
-        self._saved_at = time.monotonic()
 
     def _save_weights(self, name: str) -> None:
         epochs = self.progress.update // self.run.schedule.iterations_per_epoch
@@ -256,7 +284,8 @@ class Trainer:
 
     def _resume(self) -> None:
         """Restore the last checkpoint, if there is one, and cut the log back to it."""
-        remove_partial(self.folder)
+        is_first = self.parts.share.is_first
+        self.parts.share.decide(lambda: remove_partial(self.folder))
         path = self.folder / CHECKPOINT
         if path.is_file():
             values = load_checkpoint(path, self.parts.state, run_digest=settings_digest(self.run))
@@ -265,7 +294,7 @@ class Trainer:
             if epochs:
                 self.pace.correct(progress.update, elapsed_s=progress.elapsed_s, epoch_s=progress.elapsed_s / epochs)
         log = self.folder / LOG
-        if log.is_file():
+        if is_first and log.is_file():
             write_text(log, "".join(_lines_until(log, self.progress.update)))
 
 
@@ -286,12 +315,14 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     for rows, annotated in batch.split(parts.accumulate):
         with autocast(parts):
             outputs = state.network(image[rows])
-        loss = parts.objective.loss(outputs, labels[rows], annotated) * (len(image[rows]) / len(image))
+        judged = parts.judged(outputs, labels[rows], annotated)
+        loss = parts.objective.loss(*judged) * (len(image[rows]) / len(image))
         # torch leaves `backward` without types.
         scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
         scaled.backward()
         total += loss.detach()
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    parts.share.sum_gradients(parameters)
     if state.scaler is None:
         torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
         state.optimizer.step()

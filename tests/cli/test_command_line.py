@@ -230,3 +230,19 @@ def test_a_log_file_is_kept_where_there_is_a_workspace(tmp_path, monkeypatch):
     assert "seen only in the file" in log.read_text()
     assert run_command(["evaluate", *arguments[:4], "--workspace", str(tmp_path / "none")]) == 0
     assert not (tmp_path / "none").exists()
+
+
+def test_only_training_runs_under_torchrun(asked, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert run_command(["plan_and_train", "4"]) == 2
+    assert "torchrun is for 'autoseg train' alone, not for plan_and_train" in capsys.readouterr().err
+    assert run_command(["train", "4"]) == 0
+    assert len(asked) == 1
+
+
+def test_of_several_processes_the_first_one_speaks(asked, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    for rank, level in (("0", logging.INFO), ("1", logging.WARNING)):
+        monkeypatch.setenv("RANK", rank)
+        assert run_command(["train", "4"]) == 0
+        assert logging.getLogger("autoseg").handlers[0].level == level

@@ -10,6 +10,7 @@ from autoseg.specs.method import Method, OptimizerChoice, TrainChoices
 from autoseg.specs.plan import Configuration, Preprocessing, Topology
 from autoseg.specs.run import Run, Schedule
 from autoseg.training.assembly import Recipe, assemble
+from autoseg.training.distributed import ALONE
 
 STATISTICS = IntensityStatistics(
     mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
@@ -68,7 +69,7 @@ def tiny_run(chosen=None, *, epochs=2, seed=0, dimensions=3):
     )
 
 
-def tiny_parts(run, *, precision=torch.float32):
+def tiny_parts(run, *, precision=torch.float32, share=ALONE, annotated=None):
     recipe = Recipe(
         configuration=run.configuration,
         train=run.method.train,
@@ -78,8 +79,19 @@ def tiny_parts(run, *, precision=torch.float32):
         seed=run.seed,
         device=torch.device("cpu"),
         precision=precision,
+        share=share,
     )
-    return assemble(recipe, train_cases=[MemoryCase("a"), MemoryCase("b")], val_cases=[MemoryCase("c")])
+    cases = [MemoryCase(name) for name in "abc"]
+    cases[1].annotated = annotated
+    return assemble(recipe, train_cases=cases[:2], val_cases=cases[2:])
+
+
+def share_run(*, epochs):
+    """For several processes: batches of 3, which two cannot halve, pooled Dice, augmented, averaged weights."""
+    augment = (Component(name="noise"), Component(name="mirror"))
+    run = tiny_run(method(name="sgd", augment=augment, weight_average=0.9), epochs=epochs)
+    pooled = run.configuration.model_copy(update={"batch_size": 3, "batch_dice": True})
+    return run.model_copy(update={"configuration": pooled})
 
 
 class Silent:
