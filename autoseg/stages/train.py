@@ -84,7 +84,7 @@ def run(options: Options, workspace: Workspace) -> Path:
     train_cases = open_cases(stored, fold.train, configuration, previous=previous)
     val_cases = open_cases(stored, fold.val, configuration, previous=previous)
     limit_threads(options.threads)
-    keep_freed_memory()
+    keep_freed_memory(frugal=method.train.accumulate > 1)
     precision = choose_precision(device, method.train.precision)
     draft = _draft(options, plan=plan, method=method, fold=fold, device=str(device), precision=precision)
     draft = draft.model_copy(update={"previous_labels": labels_digest(previous, (*fold.train, *fold.val))})
