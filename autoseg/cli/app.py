@@ -17,10 +17,12 @@ from cyclopts import App, Group, Parameter
 
 from autoseg import __version__
 from autoseg.core.errors import SpecError
+from autoseg.core.workers import use_scheduler
 from autoseg.core.workspace import Workspace
 
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
 """Exit codes; 1 is a bug, with its traceback."""
+ON_CLUSTERS = ("fingerprint", "preprocess", "evaluate")
 logger = logging.getLogger("autoseg")
 CONVERTERS = "dataset_conversion"
 
@@ -63,16 +65,21 @@ class Common:
         workspace: Folder of all data and models [default: AUTOSEG_WORKSPACE, else ./autoseg_workspace].
         log_level: How much to say.
         workers: Processes for work on many cases [default: as many as pay].
+        scheduler: Dask cluster to work on instead, e.g. tcp://host:8786; fingerprint, preprocess and evaluate.
     """
 
     workspace: Path | None = None
     log_level: Level = "info"
     workers: int | None = None
+    scheduler: str | None = None
 
     def open(self, verb: str) -> Workspace:
         """The workspace, with logging set up for this command."""
         if "TORCHELASTIC_RUN_ID" in os.environ and verb != "train":
             raise SpecError(f"torchrun is for 'autoseg train' alone, not for {verb}", "start it without torchrun")
+        if self.scheduler is not None and verb not in ON_CLUSTERS:
+            raise SpecError(f"{verb} does not run on a Dask cluster", f"--scheduler is for {', '.join(ON_CLUSTERS)}")
+        use_scheduler(self.scheduler)
         root = self.workspace or Path(os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
         _start_logging(verb, self.log_level, root.absolute())
         return Workspace(root.absolute())

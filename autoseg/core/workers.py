@@ -1,4 +1,4 @@
-"""Run one function over many cases: in this process or in supervised spawned workers."""
+"""Run one function over many cases: in this process, in supervised spawned workers, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ class Outcome(Generic[Item, Result]):
     error: AutosegError | None = None
 
 
+_scheduler: str | None = None
+
+
+def use_scheduler(address: str | None) -> None:
+    """Run cases on the Dask cluster of this scheduler from now on; None goes back to this machine."""
+    global _scheduler
+    _scheduler = address
+
+
 def default_workers() -> int:
     """Processes to use when nobody says: the CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -45,11 +54,16 @@ def run_cases(
     Args:
         function: Picklable; called once per item.
         items: One per case.
-        workers: Processes; 0 or 1 runs in this process.
+        workers: Processes; 0 or 1 runs in this process. A cluster has workers of its own.
     """
+    if _scheduler is not None and items:
+        from autoseg.core.cluster import run_on_cluster
+
+        yield from run_on_cluster(function, items, scheduler=_scheduler)
+        return
     if workers <= 1 or len(items) <= 1:
         for item in items:
-            yield _attempt(function, item)
+            yield attempt(function, item)
         return
     yield from _Supervisor(function, items, min(workers, len(items))).outcomes()
 
@@ -61,6 +75,9 @@ def run_cases_growing(
 
     Starting processes takes as long as many small cases do.
     """
+    if _scheduler is not None:
+        yield from run_cases(function, items, workers=workers)
+        return
     started = time.monotonic()
     for done, outcome in enumerate(run_cases(function, items, workers=1), start=1):
         yield outcome
@@ -69,7 +86,8 @@ def run_cases_growing(
             return
 
 
-def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
+def attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
+    """Outcome of one item."""
     try:
         return Outcome(item, function(item))
     except AutosegError as error:
@@ -110,7 +128,7 @@ class _Supervisor(Generic[Item, Result]):
             item = self.pending.pop()
             # The process starts here, with the variables as they are now.
             with _inherited_threads(self.threads):
-                running[self.executors[slot].submit(_attempt, self.function, item)] = (slot, item)
+                running[self.executors[slot].submit(attempt, self.function, item)] = (slot, item)
 
     def _collect(self, future: Future[Outcome[Item, Result]], slot: int, item: Item) -> Outcome[Item, Result]:
         try:
