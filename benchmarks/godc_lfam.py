@@ -3,8 +3,9 @@
 python -m benchmarks.godc_lfam --data DATA --work WORK [--steps 150] [--seeds 0 1 2] [--results FOLDER]
 
 `DATA` holds `Task04_Hippocampus` (Medical Segmentation Decathlon, original layout). All four methods train fold 0 on
-slices at width 16 with the same cases, updates and seeds. The paper's rate, 2e-4, and batch, 2, are for 250,000 updates;
-here they are 2e-3 and 16 for all (deformable convolution in 3D takes too long for a CPU). Dice and recall are of the 20 held-out cases: intervals draw cases, after the mean over seeds.
+slices at width 16 with the same cases, updates and seeds. The paper's rate, 2e-4, and batch, 2, are for 250,000
+updates; here they are 2e-3 and 16 for all (deformable convolution in 3D takes too long for a CPU). Dice and recall are
+of the 20 held-out cases: intervals draw cases, after the mean over seeds.
 Interrupted, it goes on where it stopped.
 """
 

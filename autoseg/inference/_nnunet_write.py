@@ -99,6 +99,8 @@ def _section(one: Configuration, plans_name: str, next_stage: str | None) -> dic
                 f"nnU-Net has no normalisation '{component.name}' {component.options}", "train with another"
             )
     rule = preprocessing.resampling
+    if rule.align != "edges":
+        raise SpecError(f"'{one.name}' aligns the corners of grids, nnU-Net their edges", "train with method nnunet")
     section: dict[str, Any] = {
         "data_identifier": f"{plans_name}_{one.name}",
         "preprocessor_name": "DefaultPreprocessor",

@@ -27,7 +27,7 @@ from autoseg.io.weights import load_weights, save_weights
 from autoseg.networks._peer_names import drop_aliases
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
-from autoseg.specs.plan import Configuration
+from autoseg.specs.plan import Configuration, Resampling
 from autoseg.specs.postprocess import Postprocess
 
 NAME = "Dataset901_Mini"
@@ -608,6 +608,10 @@ class TestExport:
             ({"crop_to_nonzero": False}, "'3d_fullres' does not crop or resample"),
             ({"spacing_mm": None}, "'3d_fullres' does not crop or resample"),
             ({"native_axes": (1,)}, "'3d_fullres' keeps spacings that nnU-Net does not keep"),
+            (
+                {"resampling": Resampling(align="corners")},
+                "'3d_fullres' aligns the corners of grids, nnU-Net their edges",
+            ),
             ({"normalization": (Component(name="hu_window"),)}, "nnU-Net has no normalisation 'hu_window'"),
         ],
     )
