@@ -29,6 +29,8 @@ from autoseg.training.trainer import Parts, gradient_step
 logger = logging.getLogger(__name__)
 WARM_UP_STEPS = 3
 MEASURED_STEPS = 20
+MEASURED_S = 60.0
+"""Slow steps are measured for so long, at least one after one to warm up: twenty would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,14 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
     """
     durations = []
     stream = parts.train.stream(0)
+    began = time.perf_counter()
     for batch in itertools.islice(stream, WARM_UP_STEPS):
         gradient_step(parts, batch, clip=clip)
+        if time.perf_counter() - began > MEASURED_S / 2:
+            break
     for _ in range(MEASURED_STEPS):
+        if durations and time.perf_counter() - began > MEASURED_S:
+            break
         started = time.perf_counter()
         gradient_step(parts, next(stream), clip=clip)
         durations.append(time.perf_counter() - started)
