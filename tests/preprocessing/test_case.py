@@ -200,3 +200,13 @@ def test_sections_without_a_target_shape_keep_their_digest() -> None:
     assert "target_shape_voxels" not in _section().model_dump(mode="json")
     assert "align" not in _section().model_dump(mode="json")["resampling"]
     assert cases_digest(_section(target_shape_voxels=(5, 9, 11))) != cases_digest(_section())
+
+
+def test_a_box_of_a_case_of_a_given_shape_is_its_share_of_it() -> None:
+    section = _section(target_shape_voxels=(1, 7, 8), native_axes=(0,), crop_to_nonzero=False)
+    image, _ = _volume()
+    box = (slice(2, 9), slice(2, 12), slice(4, 12))
+    geometry = Geometry((12, 14, 16), (2.0, 1.0, 1.0))
+    result, _, record, _ = preprocess_case(image, geometry, None, section, SPACE, region=box)
+    assert result.shape[1:] == record.shape_voxels == (7, 5, 4)
+    assert record.spacing_mm == (2.0, 2.0, 2.0)
