@@ -17,7 +17,7 @@ from autoseg.devices.budget import measure_device
 from autoseg.io.label_files import find_label_files
 from autoseg.io.raw import RawDataset
 from autoseg.metrics.aggregate import MEAN
-from autoseg.reporting.samples import draw_samples, label_names
+from autoseg.reporting.samples import draw_samples
 from autoseg.specs.report import Report, Summary
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _draw(report: Report, masks: Path, folder: Path, picture: Path) -> None:
         report,
         files,
         picture,
-        names=label_names(raw.labels.names, raw.labels.values),
+        groups=dict(zip(raw.labels.names, raw.labels.values, strict=True)),
         channel=raw.spec.channels()[0],
         title="Scans the network has not seen",
     )

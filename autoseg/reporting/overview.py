@@ -104,7 +104,7 @@ def _view(sample: Sample) -> _View:
     index = telling_slice(sample.reference, sample.prediction)
     image = sample.image[index]
     low, high = sample.window or _window(image)
-    box = _box(image > low + 0.1 * (high - low))
+    box = _box(_is_visible(image, low, high))
     rows, columns = image[box].shape
     return _View(index, (low, high), box, rows * sample.spacing_mm[1] / (columns * sample.spacing_mm[2]))
 
@@ -138,6 +138,14 @@ def _draw_labels(axes: Any, labels: npt.NDArray[np.integer[Any]]) -> None:
 def _window(image: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = (float(value) for value in np.percentile(image, (1, 99.5)))
     return low, max(high, low + 1e-6)
+
+
+def _is_visible(image: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.bool_]:
+    """What is told from the surroundings, whose grey is that of most of the slice's border."""
+    grey = np.clip(image, low, high)
+    border = np.median(np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1])))
+    visible: npt.NDArray[np.bool_] = np.abs(grey - border) > 0.1 * (high - low)
+    return visible
 
 
 def _box(visible: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

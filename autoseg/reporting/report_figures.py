@@ -10,7 +10,7 @@ from autoseg.core.errors import AutosegError
 from autoseg.io.label_files import LabelPair
 from autoseg.io.raw import RawDataset
 from autoseg.reporting.confusion import draw_confusion
-from autoseg.reporting.samples import draw_samples, label_names
+from autoseg.reporting.samples import draw_samples
 from autoseg.specs.report import Report
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def draw_report(report: Report, pairs: Sequence[LabelPair], output: Path, *, raw
         raw: Folder of the data set; None where it is not known.
     """
     prefix = "" if output.stem == "report" else f"{output.stem}_"
-    title = f"{raw.name + ': ' if raw else ''}{len(report.cases)} cases"
+    title = f"{raw.name + ': ' if raw else ''}{len(report.cases)} case{'s' if len(report.cases) > 1 else ''}"
     if report.confusion is not None:
         draw_confusion(report.confusion, output.with_name(f"{prefix}confusion.png"), title=title)
     if raw is None:
@@ -44,7 +44,7 @@ def draw_report(report: Report, pairs: Sequence[LabelPair], output: Path, *, raw
             report,
             files,
             output.with_name(f"{prefix}samples.png"),
-            names=label_names(dataset.labels.names, dataset.labels.values),
+            groups=dict(zip(dataset.labels.names, dataset.labels.values, strict=True)),
             channel=dataset.spec.channels()[0],
             title=title,
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from autoseg.core.errors import GeometryError
 from autoseg.imageops.orient import canonical_orientation, orient, orient_geometry
@@ -15,6 +17,8 @@ from autoseg.specs.report import CaseScores, Report, Score
 
 DICE_NAMES = ("dice", "lesionwise_dice")
 """Scores that rank cases, the first one that a protocol has."""
+LARGEST_VALUE = np.iinfo(np.uint16).max
+"""Of a label."""
 
 
 def best_median_worst(report: Report) -> tuple[tuple[str, CaseScores], ...]:
@@ -31,7 +35,7 @@ def draw_samples(
     files: Mapping[str, tuple[Path, Path, Path]],
     picture: Path,
     *,
-    names: Mapping[int, str],
+    groups: Mapping[str, Sequence[int]],
     channel: str,
     title: str,
 ) -> None:
@@ -41,7 +45,7 @@ def draw_samples(
         report: Chooses the cases and says their scores.
         files: Case id -> first channel's image, reference, prediction; other cases are not shown.
         picture: PNG to write; nothing is written where no case has files.
-        names: Label value -> name of what is coloured.
+        groups: Class or region -> its label values; a voxel has the colour of the smallest one that holds it.
         channel: Name of the first channel; `CT` gets a soft-tissue window.
         title: Heading.
 
@@ -52,9 +56,13 @@ def draw_samples(
     known = tuple(case for case in report.cases if case.id in files)
     chosen = best_median_worst(report.model_copy(update={"cases": known}))
     window = CT_WINDOW_HU if channel == "CT" else None
+    names, drawn_as = drawn_labels(groups)
     samples = [read_sample(heading, scores, files[scores.id], window=window) for heading, scores in chosen]
     if samples:
-        draw_overview(samples, picture, labels=names, title=title)
+        recoded = [
+            replace(each, reference=drawn_as[each.reference], prediction=drawn_as[each.prediction]) for each in samples
+        ]
+        draw_overview(recoded, picture, labels=names, title=title)
 
 
 def read_sample(
@@ -103,15 +111,21 @@ def _dice(metrics: Mapping[str, Score]) -> Score | None:
     return next((metrics[name] for name in DICE_NAMES if name in metrics), None)
 
 
-def label_names(names: Sequence[str], values: Sequence[Sequence[int]]) -> dict[int, str]:
-    """Label value -> name of what it stands for in a legend; a region's first value that no other has before it.
+def drawn_labels(groups: Mapping[str, Sequence[int]]) -> tuple[dict[int, str], npt.NDArray[np.int32]]:
+    """How nested or overlapping regions are told apart in a picture: a value belongs to the smallest that holds it.
 
     Args:
-        names: Of classes or regions.
-        values: Label values of each.
+        groups: Class or region -> its label values.
+
+    Returns:
+        Drawn value -> name, regions without a value of their own left out; and an array that takes a label value to
+        the drawn one.
     """
-    found: dict[int, str] = {}
-    for name, group in zip(names, values, strict=True):
-        for value in group[:1]:
-            found.setdefault(value, name)
-    return found
+    smallest_first = sorted(groups, key=lambda name: len(groups[name]))
+    owner = {value: name for name in reversed(smallest_first) for value in groups[name]}
+    drawn = {name: min(value for value in owner if owner[value] == name) for name in groups if name in owner.values()}
+    # Values that are not declared, such as the ignored one, stay what they are.
+    table = np.arange(LARGEST_VALUE + 1, dtype=np.int32)
+    for value, name in owner.items():
+        table[value] = drawn[name]
+    return {value: name for name, value in drawn.items()}, table

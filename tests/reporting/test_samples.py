@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import write_image, write_label
-from autoseg.reporting.samples import best_median_worst, draw_samples, label_names, read_sample
+from autoseg.reporting.samples import best_median_worst, draw_samples, drawn_labels, read_sample
 from autoseg.specs.report import CaseScores, Report, Score
 
 GRID = Geometry((6, 8, 10), (3.0, 2.0, 1.0))
@@ -62,16 +62,35 @@ def test_scores_that_are_not_defined_are_said(files):
 def test_only_cases_with_files_are_drawn(tmp_path, files, scored_cases, share_of):
     shown = report(scored_cases(liver=(0.5, 0.9, 0.7)))
     picture = tmp_path / "samples.png"
-    draw_samples(shown, {}, picture, names={1: "liver"}, channel="MR", title="t")
+    draw_samples(shown, {}, picture, groups={"liver": (1,)}, channel="MR", title="t")
     assert not picture.exists()
-    draw_samples(shown, {"case_2": files}, picture, names={1: "liver"}, channel="MR", title="t")
+    draw_samples(shown, {"case_2": files}, picture, groups={"liver": (1,)}, channel="MR", title="t")
     assert share_of(picture, "#f2b134") > 0
 
 
-def test_legends_name_each_value_once():
-    assert label_names(("whole", "core", "enhancing"), ((1, 2, 3), (2, 3), (3,))) == {
-        1: "whole",
-        2: "core",
-        3: "enhancing",
-    }
-    assert label_names(("a", "b"), ((1, 2), (1,))) == {1: "a"}
+@pytest.mark.parametrize(
+    ("groups", "names", "drawn"),
+    [
+        (
+            {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)},
+            {1: "whole", 2: "core", 3: "enhancing"},
+            [0, 1, 2, 3],
+        ),
+        (
+            {"whole": (1, 2, 3, 4), "core": (2, 3, 4), "enhancing": (4,)},
+            {1: "whole", 2: "core", 4: "enhancing"},
+            [0, 1, 2, 2, 4],
+        ),
+        (
+            {"whole": (1, 2, 3), "core": (1, 3), "enhancing": (3,)},
+            {2: "whole", 1: "core", 3: "enhancing"},
+            [0, 1, 2, 3],
+        ),
+        ({"a": (1, 2), "b": (1,)}, {2: "a", 1: "b"}, [0, 1, 2, 3]),
+        ({"a": (1,), "b": (1,)}, {1: "a"}, [0, 1]),
+    ],
+)
+def test_every_voxel_has_the_colour_of_the_smallest_region_that_holds_it(groups, names, drawn):
+    found, table = drawn_labels(groups)
+    assert found == names
+    assert table[: len(drawn)].tolist() == drawn

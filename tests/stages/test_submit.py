@@ -257,7 +257,7 @@ def test_wrong_requests(options: Options, workspace: Workspace, tmp_path: Path) 
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match="no images in"):
         run(replace(options, images=tmp_path / "none"), workspace)
-    with pytest.raises(DatasetError, match="nowhere is not a folder: name that of the images .* --images FOLDER"):
+    with pytest.raises(DatasetError, match=r"nowhere is not a folder: name that of the images .* --images FOLDER"):
         run(replace(options, images=tmp_path / "nowhere"), workspace)
 
 
