@@ -1,13 +1,14 @@
-"""Commands that move models between workspaces and programs: export, import."""
+"""Commands that move models and work to other places: export, import, slurm."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from autoseg.cli.app import COMMON, DONE, Common, Configurations, Flag, Folds, app, logger
+from autoseg.cli.app import COMMON, DONE, Common, Configurations, Dataset, Flag, Folds, app, logger
 
 
 @app.command
@@ -78,4 +79,49 @@ def import_(
         any_trainer=any_trainer,
     )
     logger.info("model: %s", command.run(options, workspace))
+    return DONE
+
+
+@app.command
+def slurm(
+    dataset: Dataset,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    method: str = "autoseg",
+    configurations: Configurations = (),
+    folds: Folds = ("0", "1", "2", "3", "4"),
+    time: str = "24:00:00",
+    gpus: int = 1,
+    sbatch: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    training: Annotated[str, Parameter(name="--training")] = "",
+    common: Common = COMMON,
+) -> int:
+    """Write Slurm scripts that prepare, train folds x configurations as arrays, and pack; nothing is submitted.
+
+    Args:
+        dataset: Id, name or folder.
+        output: Folder for the scripts; submit.sh there submits them.
+        method: Name or TOML file.
+        configurations: To train [default: all that are planned].
+        folds: Of each.
+        time: Limit of each job, HH:MM:SS.
+        gpus: Per job; 0 for none.
+        sbatch: Further line for every job, e.g. --sbatch=--partition=gpu; may be repeated.
+        training: Arguments of every training in quotes, e.g. --training="--epochs 100".
+    """
+    workspace = common.open("slurm")
+    from autoseg.commands import slurm as command
+
+    options = command.Options(
+        workspace.resolve_dataset(dataset),
+        output,
+        method=method,
+        configurations=configurations,
+        folds=folds,
+        time=time,
+        gpus=gpus,
+        directives=sbatch,
+        training=tuple(shlex.split(training)),
+    )
+    logger.info("submit by: bash %s", command.run(options, workspace))
     return DONE
