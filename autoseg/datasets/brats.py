@@ -32,7 +32,6 @@ class Edition:
         """Value in the raw data set -> challenge's value, for submissions."""
         return {stored: original for original, stored in self.stored.items()}
 
-
     def tissues(self) -> tuple[dict[str, int], dict[int, int]]:
         """One exclusive label per tissue: name -> value, and value in the raw data set of regions -> that value.
 

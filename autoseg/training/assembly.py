@@ -94,7 +94,7 @@ def measure_step_s(parts: Parts, *, clip: float) -> float:
 
     The parts are spent: build new ones.
     """
-    durations = []
+    durations: list[float] = []
     stream = parts.train.stream(0)
     began = time.perf_counter()
     for batch in itertools.islice(stream, WARM_UP_STEPS):

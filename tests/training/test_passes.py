@@ -14,6 +14,7 @@ from autoseg.training.assembly import Recipe
 from autoseg.training.passes import in_passes
 from autoseg.training.schedule import schedule_from_epochs
 
+
 @dataclass(frozen=True)
 class Case:
     shape: tuple[int, int, int]
