@@ -19,6 +19,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 """Writing 5 sets the peak of resident memory back to what is resident (Linux, proc(5))."""
+STATUS = Path("/proc/self/status")
+"""Holds that peak as `VmHWM` (proc(5))."""
 MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -4, -3, -1
 """`M_MMAP_MAX`, `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
 LARGEST_INT = 2**31 - 1
@@ -107,6 +109,10 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         import torch
 
         return int(torch.cuda.max_memory_allocated(device))
+    with contextlib.suppress(OSError, StopIteration):
+        # Linux. `getrusage` would also count what the process held that started this one.
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:
