@@ -26,7 +26,7 @@ from benchmarks.main_job import machine_facts
 
 SEED = 2611
 CASES, TEST_CASES = 40, 20
-SIZE = "64x96x96"
+SIZE = "128x192x192"
 TUMOUR_SHARE = "0.01,0.03"
 DATASET = "Dataset001_PhantomLiver"
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
