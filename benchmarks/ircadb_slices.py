@@ -2,12 +2,11 @@
 
 python -m benchmarks.ircadb_slices --data DATA --work WORK [--minutes 10] [--width 16] [--results FOLDER]
 
-`DATA` holds `3Dircadb1/3Dircadb1.17`. The scan is cut across into blocks that are cases of their own: those above and
-below are learnt from, the block between 40 % and 60 % of the liver's extent, the lowest 20 %, or a tenth in the midst of
-the tumours, is held out. A paper
-that splits by slices at random scores higher, as neighbouring slices are nearly the same. Training takes the given
-minutes, liver and tumours together; the paper's width of 64 is for GPUs. Nothing of the patient is written but to
-`WORK`.
+`DATA` holds `3Dircadb1/3Dircadb1.17`. The scan is cut across into blocks that are cases of their own. Held out is the
+block between 40 % and 60 % of the liver's extent, the lowest 20 %, or a tenth in the midst of the tumours; what lies
+above and below is learnt from. A paper that splits by slices at random scores higher, as neighbouring slices are nearly
+the same. Training takes the given minutes, liver and tumours together; the paper's width of 64 is for GPUs. Nothing of
+the patient is written but to `WORK`.
 """
 
 from __future__ import annotations
