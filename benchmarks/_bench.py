@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._measure import Measurement, measure
-from benchmarks._results import Row, Side, load_per_core
+from benchmarks._results import Check, Limit, Row, Side
 
 HERE = Path(__file__).parent
 DATASET = "Dataset004_Hippocampus"
 QUICK_CASES = 20
 VERSIONS = "import importlib.metadata as m,json,sys;print(json.dumps({n:m.version(n) for n in sys.argv[1:]}))"
+
+
+class NotHereError(Exception):
+    """This machine lacks what a group of rows needs: data, or a GPU. The message says which."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Bench:
         model: A trained model folder to predict with, or None.
         limit_bytes: A process tree that holds more is stopped and reported.
         rounds: Repetitions of each side, alternating.
+        scorer: Interpreter of an environment with surface-distance, or None to make one.
     """
 
     peer: Path
@@ -43,6 +48,7 @@ class Bench:
     model: Path | None
     limit_bytes: int
     rounds: int
+    scorer: Path | None = None
 
     @property
     def workspace(self) -> Path:
@@ -82,13 +88,22 @@ class Bench:
         """Run `nnUNetv2_<verb>`."""
         return self._run("peer", [self.peer.parent / f"nnUNetv2_{verb}", *arguments])
 
-    def ours(self, task: str, *, by_shares: bool = False, **request: Any) -> Measurement:
-        """Run a task of `_ours.py`."""
-        return self._task("ours", Path(sys.executable), task, request, by_shares=by_shares)
+    def ours(self, task: str, *, script: str = "_ours.py", by_shares: bool = False, **request: Any) -> Measurement:
+        """Run a task of a script of ours."""
+        return self.script("ours", Path(sys.executable), script, {"task": task, **request}, by_shares=by_shares)
 
-    def peers(self, task: str, *, by_shares: bool = False, setting: str | None = None, **request: Any) -> Measurement:
-        """Run a task of `_peer.py`; `setting` is nnUNet_n_proc_DA."""
-        return self._task("peer", self.peer, task, request, by_shares=by_shares, setting=setting)
+    def peers(
+        self,
+        task: str,
+        *,
+        script: str = "_peer.py",
+        by_shares: bool = False,
+        setting: str | None = None,
+        **request: Any,
+    ) -> Measurement:
+        """Run a task of a script for the peer's interpreter; `setting` is nnUNet_n_proc_DA."""
+        content = {"task": task, **request}
+        return self.script("peer", self.peer, script, content, by_shares=by_shares, setting=setting)
 
     def row(
         self,
@@ -100,9 +115,12 @@ class Bench:
         command: str,
         load: float,
         facts: Mapping[str, Any] | None = None,
+        bar: float | None = None,
+        checks: Sequence[Check] = (),
+        limit: Limit | None = None,
     ) -> Row:
         """A row with this call's versions."""
-        return Row(name, unit, ours, peer, command, self.versions, load, dict(facts or {}))
+        return Row(name, unit, ours, peer, command, self.versions, load, dict(facts or {}), bar, tuple(checks), limit)
 
     def fresh(self, *parts: str) -> Path:
         """An empty folder under the work folder."""
@@ -111,19 +129,20 @@ class Bench:
         folder.mkdir(parents=True)
         return folder
 
-    def _task(
+    def script(
         self,
         side: str,
         python: Path,
-        task: str,
+        name: str,
         request: Mapping[str, Any],
         *,
-        by_shares: bool,
+        by_shares: bool = False,
         setting: str | None = None,
     ) -> Measurement:
-        content = json.dumps({"task": task, **request}, default=str)
+        """Run a script of this folder: its argument is the request as JSON, its last line the result."""
         extra = {} if setting is None else {"nnUNet_n_proc_DA": setting}
-        return self._run(side, [python, HERE / f"_{side}.py", content], by_shares=by_shares, extra=extra)
+        content = json.dumps(dict(request), default=str)
+        return self._run(side, [python, HERE / name, content], by_shares=by_shares, extra=extra)
 
     def _run(
         self, side: str, command: Sequence[str | Path], *, by_shares: bool = False, extra: dict[str, str] | None = None
@@ -146,59 +165,16 @@ class Bench:
         return found
 
 
-def alternate(
-    bench: Bench, ours: Callable[[], Measurement], peer: Callable[[], Measurement], *, peer_rounds: int | None = None
-) -> tuple[list[Measurement], list[Measurement], float]:
-    """A B A B; a side that failed is not run again. Returns both sides' runs and the load before."""
-    load = load_per_core()
-    both: tuple[list[Measurement], list[Measurement]] = ([], [])
-    most = (bench.rounds, bench.rounds if peer_rounds is None else min(peer_rounds, bench.rounds))
-    for index in range(bench.rounds):
-        for call, runs, limit in zip((ours, peer), both, most, strict=True):
-            if index < limit and not any(run.failure for run in runs):
-                runs.append(call())
-    return (*both, load)
+@dataclass(frozen=True)
+class Group:
+    """Rows that are measured together.
 
+    Attributes:
+        name: For `--only`.
+        what: One line.
+        make: Measures. Raises NotHereError where it cannot, SetUpError where a preparing command failed.
+    """
 
-def summed(runs: Sequence[Measurement]) -> Measurement:
-    """Several commands one after another as one: times add, the largest peak counts, the first failure stays."""
-    failure = next((run.failure for run in runs if run.failure), None)
-    return Measurement(
-        seconds=sum(run.seconds for run in runs),
-        cpu_seconds=sum(run.cpu_seconds for run in runs),
-        peak_bytes=max(run.peak_bytes for run in runs),
-        largest_bytes=max(run.largest_bytes for run in runs),
-        failure=failure,
-    )
-
-
-def side(runs: Sequence[Measurement], values: Callable[[Measurement], Sequence[float]]) -> Side:
-    """Repetitions of one program, or why there are none."""
-    failure = next((run.failure for run in runs if run.failure), None)
-    found = tuple(value for run in runs if not run.failure for value in values(run))
-    return Side(found, failure, tuple(run.resources() for run in runs))
-
-
-def wall(run: Measurement) -> tuple[float]:
-    """Wall seconds of the whole command."""
-    return (run.seconds,)
-
-
-def cpu(run: Measurement) -> tuple[float]:
-    """CPU seconds of the whole command, children included."""
-    return (run.cpu_seconds,)
-
-
-def peak_mib(run: Measurement) -> tuple[float]:
-    """Peak memory of all processes in MiB."""
-    return (run.peak_bytes / 2**20,)
-
-
-def largest_mib(run: Measurement) -> tuple[float]:
-    """Peak memory of the largest process in MiB: no page counts twice, which favours the side with more processes."""
-    return (run.largest_bytes / 2**20,)
-
-
-def inner(run: Measurement) -> tuple[float]:
-    """Seconds that the task itself reported, without start-up."""
-    return (float(run.values["seconds"]),)
+    name: str
+    what: str
+    make: Callable[[Bench], list[Row]]

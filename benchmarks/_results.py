@@ -40,6 +40,40 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A result beside a time that must hold for the time to count, e.g. the Dice against the peer's masks.
+
+    Attributes:
+        name: What was compared.
+        value: What was found.
+        least: Not to fall below it.
+        most: Not to pass it.
+    """
+
+    name: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the machine itself would need for the same work.
+
+    Attributes:
+        value: In the row's unit.
+        of: How it was worked out, e.g. `1.2 TFLOP at 350 GFLOP/s (bf16 matrix multiply)`.
+    """
+
+    value: float
+    of: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table; smaller is better for every unit.
 
@@ -53,6 +87,9 @@ class Row:
         date: UTC.
         load: Running processes per core just before.
         facts: What was computed, where the command does not say.
+        bar: Least ratio to reach, or None.
+        checks: What must hold besides.
+        limit: What the machine would need, or None.
     """
 
     name: str
@@ -63,6 +100,9 @@ class Row:
     versions: dict[str, str]
     load: float
     facts: dict[str, Any] = field(default_factory=dict)
+    bar: float | None = None
+    checks: tuple[Check, ...] = ()
+    limit: Limit | None = None
     date: str = field(default_factory=lambda: time.strftime("%FT%TZ", time.gmtime()))
 
     @property
@@ -84,6 +124,9 @@ class Row:
             "date": self.date,
             "load": self.load,
             "facts": self.facts,
+            "bar": self.bar,
+            "checks": [asdict(check) | {"kept": check.kept} for check in self.checks],
+            "limit": None if self.limit is None else asdict(self.limit),
             "details": {"ours": asdict(self.ours), "peer": asdict(self.peer)},
         }
 

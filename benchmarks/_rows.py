@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks._bench import DATASET, Bench, alternate, cpu, inner, largest_mib, peak_mib, side, summed, wall
+from benchmarks._bench import DATASET, Bench, Group
 from benchmarks._data import (
     OURS_PREPARE,
     ensure_prepared,
@@ -18,6 +18,7 @@ from benchmarks._data import (
     random_models,
     required,
 )
+from benchmarks._figures import Kind, alternate, inner, largest_mib, peak_mib, resources, side, summed, wall
 from benchmarks._measure import Measurement
 from benchmarks._results import Row
 
@@ -25,14 +26,6 @@ HELP_ROUNDS, PREPARE_ROUNDS = 5, 3
 STEPS, WARM_UP = 4, 3
 """Per block: a fresh process of each side in turn, so that neither works while the other is measured."""
 SOURCE_SPACING_MM = 3.0
-RowMaker = Callable[[Bench], list[Row]]
-Kind = tuple[str, str, Callable[[Measurement], tuple[float]]]
-"""Name, unit, and how to get it from a run."""
-WHOLE_COMMAND: tuple[Kind, ...] = (
-    ("wall", "s", wall),
-    ("CPU", "s", cpu),
-    ("memory of the largest process", "MiB", largest_mib),
-)
 
 
 def help_(bench: Bench) -> list[Row]:
@@ -56,7 +49,7 @@ def prepare(bench: Bench) -> list[Row]:
     count = min(bench.cores, 8)
     theirs = f"nnUNetv2_extract_fingerprint -np {count}, _plan_experiment, _preprocess -c 2d 3d_fullres -np {count}"
     command = ", ".join(f"autoseg {line}" for line in OURS_PREPARE) + "; " + theirs
-    return _resources(bench, "prepare", ours, peer, command=command, load=load)
+    return resources(bench, "prepare", ours, peer, command=command, load=load)
 
 
 def step(bench: Bench) -> list[Row]:
@@ -122,7 +115,7 @@ def predict(bench: Bench) -> list[Row]:
         ours, peer, load = alternate(bench, run_ours, run_peer)
         command = f"autoseg predict -i IMAGES -o MASKS -m MODEL --device cpu; {theirs}"
         facts = {"cases": len(list(images.iterdir()))}
-        rows += _resources(bench, f"predict: {name}", ours, peer, command=command, load=load, facts=facts)
+        rows += resources(bench, f"predict: {name}", ours, peer, command=command, load=load, facts=facts)
     return rows
 
 
@@ -149,7 +142,7 @@ def export(bench: Bench) -> list[Row]:
         command = "labels_on_native_grid; convert_predicted_logits_to_segmentation_with_correct_shape"
         facts = {"logits": "x".join(map(str, source)), "grid": "x".join(map(str, shape))}
         kinds: tuple[Kind, ...] = (("time", "s", inner), ("memory", "MiB", largest_mib))
-        rows += _resources(
+        rows += resources(
             bench, f"export: {precision}", ours, peer, command=command, load=load, facts=facts, kinds=kinds
         )
     return rows
@@ -175,39 +168,14 @@ def evaluate(bench: Bench) -> list[Row]:
         command = " ".join(("autoseg evaluate -i MASKS -r REFERENCES -d 4 --protocol autoseg", *flags))
         command += "; nnUNetv2_evaluate_simple REFERENCES MASKS -l 1 2 -np CORES"
         facts = {"cases": len(list(masks.iterdir()))}
-        rows += _resources(bench, f"evaluate: {name}", ours, peer, command=command, load=load, facts=facts)
+        rows += resources(bench, f"evaluate: {name}", ours, peer, command=command, load=load, facts=facts)
     return rows
 
 
-ROWS: dict[str, RowMaker] = {
-    "help": help_,
-    "prepare": prepare,
-    "step": step,
-    "memory": memory,
-    "predict": predict,
-    "export": export,
-    "evaluate": evaluate,
-}
-
-
-def _resources(
-    bench: Bench,
-    name: str,
-    ours: list[Measurement],
-    peer: list[Measurement],
-    *,
-    command: str,
-    load: float,
-    facts: Mapping[str, object] | None = None,
-    kinds: Sequence[Kind] = WHOLE_COMMAND,
-) -> list[Row]:
-    """One row per kind of figure of the same runs."""
-    return [
-        bench.row(
-            f"{name}, {kind}", unit, ours=side(ours, of), peer=side(peer, of), command=command, load=load, facts=facts
-        )
-        for kind, unit, of in kinds
-    ]
+GROUPS = tuple(
+    Group(make.__name__.rstrip("_"), (make.__doc__ or "").strip(), make)
+    for make in (help_, prepare, step, memory, predict, export, evaluate)
+)
 
 
 def _train(bench: Bench, precision: str, *, by_shares: bool = False) -> Callable[[], Measurement]:

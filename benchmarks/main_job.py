@@ -18,9 +18,10 @@ import psutil
 from benchmarks._bench import Bench
 from benchmarks._data import SetUpError
 from benchmarks._results import machine_name, write_results
-from benchmarks._rows import ROWS
+from benchmarks._rows import GROUPS
 
 SHARE_OF_MEMORY = 0.85
+ROWS = {group.name: group.make for group in GROUPS}
 
 
 def main() -> int:

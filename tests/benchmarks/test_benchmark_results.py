@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks._bench import side, summed, wall
+from benchmarks._figures import side, summed, wall
 from benchmarks._measure import Measurement, last_json_line
 from benchmarks._results import Row, Side, machine_name, markdown, ratio, write_results
 
@@ -17,7 +17,7 @@ HEAD = {"cpu_model": "Example CPU", "cores": 2, "memory_gib": 16}
 
 def row(name: str = "step", *, ours: Side, peer: Side, load: float = 0.1) -> Row:
     versions = {"autoseg": "1", "nnunetv2": "2"}
-    return Row(name, "s", ours, peer, "a; b", versions, load, {"batch": 7}, "2026-01-02T03:04:05Z")
+    return Row(name, "s", ours, peer, "a; b", versions, load, {"batch": 7}, date="2026-01-02T03:04:05Z")
 
 
 def run(seconds: float, failure: str | None = None, **values: Any) -> Measurement:
