@@ -17,15 +17,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from autoseg.commands import export as export_command
 from autoseg.commands import import_ as import_command
 from autoseg.core.workspace import Workspace
-from autoseg.io.images import read_label
 from autoseg.io.label_files import find_label_files
 from autoseg.specs.model import MODEL_FILE, Model
 from autoseg.stages import predict
+from benchmarks._masks import compare_masks
 
 HERE = Path(__file__).parent
 SINGLE = """
@@ -59,7 +57,7 @@ def main() -> None:
     if options.single:
         seconds = _peer_predict(options, trained, images, work / "peer_single", single=True)
         row = {"masks": "nnU-Net in single precision", "seconds": round(seconds, 1)}
-        result["rows"].append(row | _compare(work / "peer", work / "peer_single"))
+        result["rows"].append(row | compare_masks(work / "peer", work / "peer_single").describe())
     for precision in options.precision:
         output = _fresh(work / f"ours_{precision}")
         started = time.perf_counter()
@@ -68,10 +66,10 @@ def main() -> None:
             workspace,
         )
         row = {"masks": f"autoseg {precision}", "seconds": round(time.perf_counter() - started, 1)}
-        result["rows"].append(row | _compare(work / "peer", output))
+        result["rows"].append(row | compare_masks(work / "peer", output).describe())
         if options.single:
             row = {"masks": f"autoseg {precision} against single precision"}
-            result["rows"].append(row | _compare(work / "peer_single", output))
+            result["rows"].append(row | compare_masks(work / "peer_single", output).describe())
     if not options.skip_export:
         result["rows"].append(_export_and_predict(options, folder, images, model))
     (work / "import_peer.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -142,26 +140,7 @@ def _export_and_predict(options: argparse.Namespace, folder: Path, images: Path,
     exported = place / model.dataset / f"{model.method}__{configuration}"
     seconds = _peer_predict(options, exported, images, options.work / "peer_with_export")
     row = {"masks": "nnU-Net with autoseg's export", "seconds": round(seconds, 1)}
-    return row | _compare(options.work / "peer", options.work / "peer_with_export")
-
-
-def _compare(reference: Path, masks: Path) -> dict[str, object]:
-    """Agreement of two folders of masks: Dice of each label, pooled voxels that differ."""
-    theirs, ours = find_label_files(reference), find_label_files(masks)
-    if theirs.keys() != ours.keys():
-        raise SystemExit(f"{reference} and {masks} hold other cases: {sorted(theirs.keys() ^ ours.keys())}")
-    dice, differing, voxels = [], 0, 0
-    for case, path in theirs.items():
-        one, other = read_label(path)[0], read_label(ours[case])[0]
-        differing, voxels = differing + int((one != other).sum()), voxels + one.size
-        for label in np.union1d(one, other)[1:]:
-            both = int(((one == label) & (other == label)).sum())
-            dice.append(2 * both / (int((one == label).sum()) + int((other == label).sum())))
-    return {
-        "mean Dice": round(float(np.mean(dice)), 6) if dice else None,
-        "least": round(min(dice), 6) if dice else None,
-        "voxels that differ": f"{differing} of {voxels}",
-    }
+    return row | compare_masks(options.work / "peer", options.work / "peer_with_export").describe()
 
 
 def _fresh(folder: Path) -> Path:
