@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autoseg.core.labels import LabelSpace
-from autoseg.losses import losses
+from autoseg.losses import caution as caution_of
+from autoseg.losses import check_labels, losses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,22 @@ class Options(BaseModel):
 
     terms: tuple[Term, ...] = Field(default=(Term(name="dice"), Term(name="cross_entropy")), min_length=1)
     """Tables of `name`, `weight` (1) and `options`; by default Dice and cross-entropy."""
+
+
+def check(options: Options, *, space: LabelSpace) -> None:
+    """Refuse labels that one of the losses is not for.
+
+    Raises:
+        SpecError: Of that loss.
+    """
+    for term in options.terms:
+        check_labels(term.name, term.options, space)
+
+
+def caution(options: Options, *, samples: int) -> str | None:
+    """That of the first loss which has one."""
+    said = (caution_of(term.name, term.options, samples=samples) for term in options.terms)
+    return next((line for line in said if line is not None), None)
 
 
 def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:

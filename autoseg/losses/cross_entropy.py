@@ -21,14 +21,23 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:  # noqa: ARG001 - nothing to choose or pool
+def check(options: Options, *, space: LabelSpace) -> None:  # noqa: ARG001 - whatever the options
+    """Refuse regions, which are not exclusive.
+
+    Raises:
+        SpecError: The labels are regions.
+    """
+    if space.is_regions:
+        raise SpecError("loss 'cross_entropy' is for exclusive classes, these labels are regions", "choose 'bce'")
+
+
+def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:  # noqa: ARG001 - nothing to pool
     """Loss of logits (B, C, *S), target (B, 1, *S) and mask (B, 1, *S) or None: mean over the annotated voxels.
 
     Raises:
         SpecError: When the labels are regions, which are not exclusive.
     """
-    if space.is_regions:
-        raise SpecError("loss 'cross_entropy' is for exclusive classes, these labels are regions", "choose 'bce'")
+    check(options, space=space)
     from autoseg.losses._entropy import cross_entropy
     from autoseg.losses._overlap import widen
 

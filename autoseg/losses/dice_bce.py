@@ -28,14 +28,23 @@ class Options(BaseModel):
     """Added to numerator and denominator of the Dice."""
 
 
+def check(options: Options, *, space: LabelSpace) -> None:  # noqa: ARG001 - whatever the options
+    """Refuse exclusive classes, of which background is one.
+
+    Raises:
+        SpecError: The labels are no regions.
+    """
+    if not space.is_regions:
+        raise SpecError("loss 'dice_bce' is for regions, these labels are exclusive classes", "choose 'dice_ce'")
+
+
 def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:
     """Loss of logits (B, R, *S), target (B, R, *S) bool and mask (B, 1, *S) or None: w_bce * BCE - w_dice * Dice.
 
     Raises:
         SpecError: When the labels are exclusive classes.
     """
-    if not space.is_regions:
-        raise SpecError("loss 'dice_bce' is for regions, these labels are exclusive classes", "choose 'dice_ce'")
+    check(options, space=space)
     # Imported here so that options can be validated without torch.
     from autoseg.losses._overlap import class_sums, soft_dice
 

@@ -30,14 +30,23 @@ class Options(BaseModel):
     """Whether background counts in the Dice."""
 
 
+def check(options: Options, *, space: LabelSpace) -> None:  # noqa: ARG001 - whatever the options
+    """Refuse regions, which are not exclusive.
+
+    Raises:
+        SpecError: The labels are regions.
+    """
+    if space.is_regions:
+        raise SpecError("loss 'dice_ce' is for exclusive classes, these labels are regions", "choose 'dice_bce'")
+
+
 def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:
     """Loss of logits (B, C, *S), target (B, 1, *S) and mask (B, 1, *S) or None: w_ce * CE - w_dice * Dice.
 
     Raises:
         SpecError: When the labels are regions, which are not exclusive.
     """
-    if space.is_regions:
-        raise SpecError("loss 'dice_ce' is for exclusive classes, these labels are regions", "choose 'dice_bce'")
+    check(options, space=space)
     from autoseg.losses._entropy import cross_entropy
     from autoseg.losses._overlap import class_sums, soft_dice
 

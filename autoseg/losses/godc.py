@@ -29,6 +29,13 @@ class Options(BaseModel):
     """Whether the background of exclusive classes counts; regions have none."""
 
 
+def caution(options: Options, *, samples: int) -> str | None:  # noqa: ARG001 - whatever the options
+    """A line for single samples: however it is normalised, the weight of one alone is 1."""
+    if samples > 1:
+        return None
+    return "godc weighs the samples of a batch against each other; one at a time, it is plain Dice"
+
+
 def build(options: Options, *, space: LabelSpace, batch_dice: bool) -> Loss:  # noqa: ARG001 - see below
     """Loss of logits (B, C, *S), target and mask: mean over samples and heads of w (1 - Dice).
 

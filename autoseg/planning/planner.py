@@ -15,6 +15,7 @@ from autoseg.planning.configure import Fitted, Rules
 from autoseg.planning.context import Context
 from autoseg.planning.fixed_crop import fix_crop
 from autoseg.planning.frame import checked_spacing, make_frame, numbers
+from autoseg.planning.loss import check_loss
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.region import NO_FACTS, ORGAN, ORGAN_2D, ROI, ROI_2D, OrganFacts, plan_region
 from autoseg.planning.spacing import FloatArray
@@ -49,14 +50,15 @@ def make_plan(
     Args:
         dataset: Channels and labels.
         fingerprint: Grids and intensities of the cases.
-        method: Its `[plan]` section.
+        method: Its `[plan]` section, and of `[train]` the loss.
         device: What `budget = "device"` fits; None plans for the method's reference.
         organ: What `[plan.region]` needs beyond the fingerprint.
 
     Source of the rules: nnU-Net v2 (Isensee et al., Nature Methods 2021; Isensee et al., MICCAI 2024).
 
     Raises:
-        SpecError: No usable cases, or an override that does not exist or does not fit.
+        SpecError: No usable cases, an override that does not exist or does not fit, or a loss that is not for these
+            labels.
         BudgetError: No patch fits the budget.
     """
     choices = method.plan
@@ -88,6 +90,7 @@ def make_plan(
             in_3d, reasons = _plan_3d(context)
             configurations, decisions = configurations + in_3d, decisions + reasons
     configurations = _wanted(configurations, choices)
+    warnings = check_loss(method.train, dataset, configurations)
     by_method = bool(choices.normalization)
     explained = channel_rules.explain(channels, components, masks, relative_size, by_method=by_method)
     return Plan(
@@ -100,7 +103,7 @@ def make_plan(
         regions_class_order=dataset.regions_class_order,
         mirror_axes=axes,
         configurations={configuration.name: configuration for configuration in configurations},
-        decisions=(*frame.decisions, *explained, mirroring, budget.decision, *decisions),
+        decisions=(*frame.decisions, *explained, mirroring, budget.decision, *decisions, *warnings),
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
-from autoseg.losses import losses
+from autoseg.losses import check_labels, losses
 from autoseg.losses._targets import make_targets
 
 IGNORE = 3
@@ -43,6 +43,27 @@ PAIRS = supported()
 
 def test_every_loss_takes_some_labels() -> None:
     assert {name for name, _ in PAIRS} == set(losses.names())
+
+
+@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("kind", SPACES)
+def test_labels_are_refused_before_the_loss_is_built(name: str, kind: str) -> None:
+    if (name, kind) in PAIRS:
+        check_labels(name, None, SPACES[kind])
+    else:
+        with pytest.raises(SpecError, match=r"these labels are .*: choose '"):
+            check_labels(name, None, SPACES[kind])
+
+
+def test_labels_are_checked_without_torch() -> None:
+    code = (
+        "import sys; from autoseg.core.labels import LabelSpace; import autoseg.losses as l;"
+        "space = LabelSpace.parse({'background': 0, 'a': 1});"
+        "[l.caution(name, None, samples=1) for name in l.losses.names()];"
+        "[l.check_labels(name, None, space) for name in l.losses.names() if name != 'dice_bce'];"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_options_are_validated_without_torch() -> None:
