@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks._machine import Rates
 from benchmarks._measure import Measurement, measure
 from benchmarks._results import Check, Limit, Row, Side
 
@@ -80,13 +81,24 @@ class Bench:
         theirs = self._ask(self.peer, "nnunetv2", "torch")
         return ours | {"nnunetv2": theirs["nnunetv2"], "torch (peer)": theirs["torch"]}
 
-    def autoseg(self, *arguments: str | Path) -> Measurement:
-        """Run our command line."""
-        return self._run("ours", [Path(sys.executable).parent / "autoseg", *arguments])
+    @cached_property
+    def rates(self) -> Rates:
+        """The machine at its best, measured once per work folder."""
+        path = self.work / "rates.json"
+        if not path.is_file():
+            found = self.ours("rates")
+            if found.failure:
+                raise RuntimeError(found.failure)
+            path.write_text(json.dumps(found.values))
+        return Rates(**json.loads(path.read_text()))
 
-    def nnunet(self, verb: str, *arguments: str | Path) -> Measurement:
+    def autoseg(self, *arguments: str | Path, by_shares: bool = False) -> Measurement:
+        """Run our command line."""
+        return self._run("ours", [Path(sys.executable).parent / "autoseg", *arguments], by_shares=by_shares)
+
+    def nnunet(self, verb: str, *arguments: str | Path, by_shares: bool = False) -> Measurement:
         """Run `nnUNetv2_<verb>`."""
-        return self._run("peer", [self.peer.parent / f"nnUNetv2_{verb}", *arguments])
+        return self._run("peer", [self.peer.parent / f"nnUNetv2_{verb}", *arguments], by_shares=by_shares)
 
     def ours(self, task: str, *, script: str = "_ours.py", by_shares: bool = False, **request: Any) -> Measurement:
         """Run a task of a script of ours."""
@@ -178,3 +190,8 @@ class Group:
     name: str
     what: str
     make: Callable[[Bench], list[Row]]
+
+    @classmethod
+    def of(cls, make: Callable[[Bench], list[Row]]) -> Group:
+        """Named and described by the function itself."""
+        return cls(make.__name__.rstrip("_"), (make.__doc__ or "").strip().splitlines()[0], make)

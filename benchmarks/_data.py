@@ -4,13 +4,58 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks._bench import DATASET, QUICK_CASES, Bench
+from benchmarks._bench import DATASET, QUICK_CASES, Bench, NotHereError
 from benchmarks._measure import Measurement
 
-OURS_PREPARE = ("fingerprint -d 4", "plan -d 4 --method nnunet", "preprocess -d 4 --method nnunet")
 CONFIGURATIONS = ("2d", "3d_fullres")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A real data set and how both programs prepare it.
+
+    Attributes:
+        number: Dataset id.
+        dataset: Name of its raw folder.
+        folder: Where the originals lie in the data folder.
+        converter: Name and options of `autoseg convert`.
+        configurations: To prepare.
+        copies: Cases to make of the one that there is.
+        spacing_mm: Of 3d_fullres instead of the planned one.
+    """
+
+    number: int
+    dataset: str
+    folder: str
+    converter: tuple[str, ...]
+    configurations: tuple[str, ...] = ("3d_fullres",)
+    copies: int = 1
+    spacing_mm: tuple[float, float, float] | None = None
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Options of our planning and preprocessing."""
+        chosen = ("--method", "nnunet", "-c", *self.configurations)
+        if self.spacing_mm is None:
+            return chosen
+        return (*chosen, "--set", f"plan.overrides.3d_fullres.spacing_mm={list(self.spacing_mm)}")
+
+
+HIPPOCAMPUS = Source(4, DATASET, "Task04_Hippocampus", ("msd",), CONFIGURATIONS)
+CT = Source(
+    17,
+    "Dataset017_IRCADbLiverTumour",
+    "3Dircadb1",
+    ("ircadb",),
+    copies=3,
+    spacing_mm=(1.0, 1.0, 1.0),
+)
+CT_AS_IT_IS = Source(18, "Dataset018_IRCADbLiverTumour", "3Dircadb1", ("ircadb",), copies=8)
+"""At the planned spacing, with cases enough for five folds."""
+BRAIN = Source(5, "Dataset005_BraTS", "brats2015", ("brats",))
 
 
 class SetUpError(Exception):
@@ -28,47 +73,103 @@ def required(run: Measurement) -> Measurement:
     return run
 
 
-def ensure_raw(bench: Bench) -> Path:
-    """The raw data set, which both programs read; a link-only excerpt of the source in quick mode."""
-    folder = bench.workspace / "raw" / DATASET
-    if not (folder / "dataset.json").is_file():
-        source = bench.data / "Task04_Hippocampus"
-        if bench.quick:
-            source = _excerpt(source, bench.fresh("excerpt", source.name))
+def ensure_raw(bench: Bench, source: Source = HIPPOCAMPUS) -> Path:
+    """The raw data set, which both programs read; of the hippocampus a link-only excerpt in quick mode.
+
+    Raises:
+        NotHereError: The originals are not in the data folder.
+    """
+    folder = bench.workspace / "raw" / source.dataset
+    if not (folder / "finished").is_file():
+        originals = bench.data / source.folder
+        if not originals.is_dir():
+            raise NotHereError(f"there is no {originals}")
+        if bench.quick and source is HIPPOCAMPUS:
+            originals = _excerpt(originals, bench.fresh("excerpt", originals.name))
+        shutil.rmtree(folder, ignore_errors=True)
         bench.workspace.mkdir(parents=True, exist_ok=True)
-        required(bench.autoseg("convert", "msd", source, "--id", "4"))
+        name, *options = source.converter
+        required(bench.autoseg("convert", name, originals, "--id", str(source.number), *options))
+        copy_case(folder, source.copies)
+        (folder / "finished").touch()
     _link_for_peer(bench, folder)
     for path in folder.rglob("*.nii.gz"):  # a warm page cache for everyone
         path.read_bytes()
     return folder
 
 
-def prepare_ours(bench: Bench) -> list[Measurement]:
-    """Fingerprint, plan and preprocess from nothing."""
-    shutil.rmtree(bench.workspace / "prepared", ignore_errors=True)
-    return [bench.autoseg(*line.split()) for line in OURS_PREPARE]
+def copy_case(folder: Path, copies: int) -> None:
+    """Make so many cases of the one in a raw data set."""
+    if copies == 1:
+        return
+    for kind in ("imagesTr", "labelsTr"):
+        for path in sorted((folder / kind).iterdir()):
+            case, separator, rest = path.name.partition("_0000." if kind == "imagesTr" else ".")
+            for number in range(1, copies):
+                shutil.copy(path, path.with_name(f"{case}_copy{number}{separator}{rest}"))
+    place = folder / "dataset.json"
+    description = json.loads(place.read_text())
+    # What is said of single cases does not know the copies.
+    kept = {key: value for key, value in description.items() if key not in ("provenance", "overlap_group", "patient")}
+    place.write_text(json.dumps(kept | {"numTraining": copies * description["numTraining"]}))
 
 
-def prepare_peer(bench: Bench) -> list[Measurement]:
-    """The same by the peer, with a process per core (at most its default of 8)."""
-    shutil.rmtree(bench.preprocessed, ignore_errors=True)
-    bench.preprocessed.mkdir(parents=True)
-    count = str(min(bench.cores, 8))
+def prepare_ours(bench: Bench, source: Source = HIPPOCAMPUS, *, by_shares: bool = False) -> list[Measurement]:
+    """Fingerprint, plan and preprocess from nothing, with a process per core (at most the peer's default of 8)."""
+    shutil.rmtree(bench.workspace / "prepared" / source.dataset, ignore_errors=True)
+    return [bench.autoseg(*line, by_shares=by_shares) for line in our_lines(bench, source)]
+
+
+def our_lines(bench: Bench, source: Source) -> list[tuple[str, ...]]:
+    """The command lines of `prepare_ours`."""
+    number, workers = str(source.number), () if source is HIPPOCAMPUS else ("--workers", str(min(bench.cores, 8)))
     return [
-        bench.nnunet("extract_fingerprint", "-d", "4", "-np", count),
-        bench.nnunet("plan_experiment", "-d", "4"),
-        bench.nnunet("preprocess", "-d", "4", "-c", *CONFIGURATIONS, "-np", *[count] * len(CONFIGURATIONS)),
+        ("fingerprint", "-d", number, *workers),
+        ("plan", "-d", number, *source.settings),
+        ("preprocess", "-d", number, *source.settings, *workers),
     ]
 
 
-def ensure_prepared(bench: Bench) -> None:
+def prepare_peer(bench: Bench, source: Source = HIPPOCAMPUS, *, by_shares: bool = False) -> list[Measurement]:
+    """The same by the peer, with a process per core (at most its default of 8)."""
+    shutil.rmtree(bench.preprocessed / source.dataset, ignore_errors=True)
+    bench.preprocessed.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for verb, *arguments in peer_lines(bench, source):
+        runs.append(bench.nnunet(verb, *arguments, by_shares=by_shares))
+        if runs[-1].failure:
+            break
+        if verb == "plan_experiment" and source.spacing_mm is not None:
+            respace(bench.preprocessed / source.dataset / "nnUNetPlans.json", source.spacing_mm)
+    return runs
+
+
+def peer_lines(bench: Bench, source: Source) -> list[tuple[str, ...]]:
+    """The command lines of `prepare_peer`, without `nnUNetv2_`."""
+    number, count = str(source.number), str(min(bench.cores, 8))
+    chosen = ("-c", *source.configurations, "-np", *[count] * len(source.configurations))
+    return [
+        ("extract_fingerprint", "-d", number, "-np", count),
+        ("plan_experiment", "-d", number),
+        ("preprocess", "-d", number, *chosen),
+    ]
+
+
+def respace(plans: Path, spacing_mm: tuple[float, float, float]) -> None:
+    """Give 3d_fullres of the peer's plans another target spacing."""
+    content = json.loads(plans.read_text())
+    content["configurations"]["3d_fullres"]["spacing"] = list(spacing_mm)
+    plans.write_text(json.dumps(content))
+
+
+def ensure_prepared(bench: Bench, source: Source = HIPPOCAMPUS) -> None:
     """Both programs' plans and preprocessed cases."""
-    ensure_raw(bench)
-    if not list((bench.workspace / "prepared" / DATASET).glob("cases_*")):
-        for run in prepare_ours(bench):
+    ensure_raw(bench, source)
+    if not list((bench.workspace / "prepared" / source.dataset).glob("cases_*")):
+        for run in prepare_ours(bench, source):
             required(run)
-    if not (bench.preprocessed / DATASET / "nnUNetPlans_3d_fullres").is_dir():
-        for run in prepare_peer(bench):
+    if not (bench.preprocessed / source.dataset / "nnUNetPlans_3d_fullres").is_dir():
+        for run in prepare_peer(bench, source):
             required(run)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks._bench import Bench
 from benchmarks._measure import Measurement
-from benchmarks._results import Check, Row, Side, load_per_core
+from benchmarks._results import Check, Limit, Row, Side, load_per_core
 
 Kind = tuple[str, str, Callable[[Measurement], tuple[float]]]
 """Name, unit, and how to get it from a run."""
@@ -89,6 +89,7 @@ def resources(
     facts: Mapping[str, object] | None = None,
     kinds: Sequence[Kind] = WHOLE_COMMAND,
     bars: Mapping[str, float] | None = None,
+    limits: Mapping[str, Limit] | None = None,
     checks: Sequence[Check] = (),
 ) -> list[Row]:
     """One row per kind of figure of the same runs.
@@ -103,6 +104,7 @@ def resources(
         facts: What was computed.
         kinds: Figures to take.
         bars: Kind -> least ratio of its row.
+        limits: Kind -> what the machine would need.
         checks: Results that must agree; with the first row.
     """
     return [
@@ -115,6 +117,7 @@ def resources(
             load=load,
             facts=facts,
             bar=(bars or {}).get(kind),
+            limit=(limits or {}).get(kind),
             checks=checks if number == 0 else (),
         )
         for number, (kind, unit, of) in enumerate(kinds)

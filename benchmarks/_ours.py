@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
 
 CONFIGURATION = "3d_fullres"
+RATE_TRIES, RATE_BYTES = 6, 1 << 29
 
 
 def step(request: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +72,36 @@ def step(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def rates(_request: dict[str, Any]) -> dict[str, Any]:
+    """Operations per second of matrix products, and bytes per second of a copy, on the GPU where there is one."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    device, edge = torch.device("cuda" if on_gpu else "cpu"), 8192 if on_gpu else 3072
+    found: dict[str, Any] = {"device": torch.cuda.get_device_name() if on_gpu else "cpu"}
+    for precision in ("float32", "bfloat16"):
+        one, other = (torch.randn(edge, edge, device=device).to(getattr(torch, precision)) for _ in range(2))
+        target = torch.empty_like(one)
+        found[precision] = 2 * edge**3 / _least_seconds(functools.partial(torch.mm, one, other, out=target))
+    source = torch.ones(RATE_BYTES // 4, device=device)
+    goal = torch.empty_like(source)
+    found["copy"] = 2 * RATE_BYTES / _least_seconds(lambda: goal.copy_(source))
+    return found
+
+
+def _least_seconds(call: Callable[[], object]) -> float:
+    import torch
+
+    durations = []
+    for _ in range(RATE_TRIES):
+        started = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        durations.append(time.perf_counter() - started)
+    return min(durations)
+
+
 def random_model(request: dict[str, Any]) -> dict[str, Any]:
     """A model folder with the nnunet plan's network and weights as initialised."""
     import torch
@@ -109,18 +142,24 @@ def random_model(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def logits(request: dict[str, Any]) -> dict[str, Any]:
-    """Logits of a many-class network, made from a label volume: smoothed one-hot volumes, (heads, Z, Y, X)."""
+    """Logits (classes, Z, Y, X) of a network: smoothed one-hot volumes of a label volume, and noise.
+
+    Few classes are the volume's merged; for many, it is cut along x and every part has classes of its own.
+    """
     from scipy.ndimage import gaussian_filter
 
     from autoseg.io.images import read_label
 
     labels = np.rint(read_label(Path(request["labels"]))[0]).astype(np.int16)
-    values = [int(value) for value in np.unique(labels)]
-    soft = np.stack([gaussian_filter((labels == value).astype(np.float32), 1.0) for value in values])
+    found, positions = np.unique(labels, return_inverse=True)
+    classes, positions, organs = request["classes"], positions.reshape(labels.shape), len(found) - 1
+    parts = -(-(classes - 1) // organs)
+    part = np.arange(labels.shape[2]) * parts // labels.shape[2]
+    chosen = np.where(positions > 0, (positions - 1 + part * organs) % (classes - 1) + 1, 0)
+    soft = np.stack([gaussian_filter((chosen == value).astype(np.float32), 1.0) for value in range(classes)])
     generator = np.random.default_rng(0)
     soft = 10 * soft + 0.05 * generator.standard_normal(soft.shape, dtype=np.float32)
-    for name in ("float32", "float16"):
-        np.save(Path(request["output"]) / f"logits_{name}.npy", soft.astype(name))
+    np.save(request["output"], soft)
     return {"shape": list(soft.shape)}
 
 
@@ -174,7 +213,7 @@ def shifted_masks(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run the task of the request."""
     request = json.loads(sys.argv[1])
-    tasks = {each.__name__: each for each in (step, random_model, logits, export, shifted_masks)}
+    tasks = {each.__name__: each for each in (rates, step, random_model, logits, export, shifted_masks)}
     print(json.dumps(tasks[request["task"]](request)))
 
 

@@ -1,4 +1,4 @@
-"""Rows of a comparison, their arithmetic, and the two files: JSON for machines, Markdown for readers."""
+"""Rows of a comparison, their arithmetic, and the result file that they are kept in."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-BUSY = 1.5
-"""Processes running per core at the start above which a figure is marked: something else was working."""
+from benchmarks._table import markdown
 
 
 @dataclass(frozen=True)
@@ -147,74 +146,44 @@ def machine_name(cores: int, cpu_model: str) -> str:
     return f"{cores}-cores-{slug}"
 
 
-def write_results(folder: Path, machine: str, rows: Sequence[Row], *, head: dict[str, Any]) -> Path:
-    """Merge new rows into `<machine>.json`, and write `<machine>.md` from it.
+class Results:
+    """One machine's result file, with the table beside it.
 
-    Returns:
-        The Markdown file.
+    Attributes:
+        run: Name of this run, which every row added carries.
+        table: The Markdown file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{machine}.json"
-    known: dict[str, Any] = {}
-    if path.is_file():
-        known = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
-    known |= {row.name: row.to_json() for row in rows}
-    document = {"machine": head, "rows": list(known.values())}
-    path.write_text(json.dumps(document, indent=1) + "\n")
-    table = path.with_suffix(".md")
-    table.write_text(markdown(document))
-    return table
 
+    def __init__(self, path: Path, head: dict[str, Any], run: str) -> None:
+        self.run = run
+        self.table = path.with_suffix(".md")
+        self._path, self._head = path, head
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        self._rows: list[dict[str, Any]] = known.get("rows", [])
+        self._left_out: dict[str, str] = known.get("left_out", {})
 
-def markdown(document: dict[str, Any]) -> str:
-    """The table, its head and its notes."""
-    head, rows = document["machine"], document["rows"]
-    lines = [
-        f"# {head['cpu_model']}, {head['cores']} cores, {head['memory_gib']} GiB",
-        "",
-        "Medians (least to greatest); ratio is nnU-Net v2 over autoseg, above 1 autoseg needs less.",
-        "",
-        "| measurement | unit | autoseg | nnU-Net v2 | ratio |",
-        "|---|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row['name']}{' *' if row['load'] > BUSY else ''} | {row['unit']} | {_cell(row, 'ours')} "
-        f"| {_cell(row, 'peer')} | {_times(row['ratio'])} |"
-        for row in rows
-    ]
-    if any(row["load"] > BUSY for row in rows):
-        lines += ["", "\\* other programs were working: only the ratio says something."]
-    failures = [
-        f"- {row['name']}, {program}: {row['details'][side]['failure']}"
-        for row in rows
-        for side, program in (("ours", "autoseg"), ("peer", "nnU-Net v2"))
-        if row["details"][side]["failure"]
-    ]
-    if failures:
-        lines += ["", "Failures:", "", *failures]
-    lines += ["", "What was run:", ""]
-    lines += [f"- {row['name']} ({row['date'][:10]}): `{row['command']}`{_facts(row['facts'])}" for row in rows]
-    versions = sorted({f"{name} {version}" for row in rows for name, version in row["versions"].items()})
-    lines += ["", f"Versions: {', '.join(versions)}.", ""]
-    return "\n".join(lines)
+    def holds(self, group: str) -> bool:
+        """Whether this run has measured a group."""
+        return any(row["group"] == group and row["run"] == self.run for row in self._rows)
 
+    def add(self, group: str, rows: Sequence[Row]) -> None:
+        """Write the rows of a group where its older ones were."""
+        new = [row.to_json() | {"group": group, "run": self.run} for row in rows]
+        places = [index for index, row in enumerate(self._rows) if row["group"] == group]
+        place = places[0] if places else len(self._rows)
+        others = [row for row in self._rows[place:] if row["group"] != group]
+        self._rows = [*self._rows[:place], *new, *others]
+        self._left_out.pop(group, None)
+        self._write()
 
-def _cell(row: dict[str, Any], side: str) -> str:
-    value, spread = row[side], row["spread"][side]
-    if value is None:
-        return "failed" if row["details"][side]["failure"] else "-"
-    if len(row["details"][side]["values"]) == 1:
-        return _number(value)
-    return f"{_number(value)} ({_number(spread[0])} to {_number(spread[1])})"
+    def skip(self, group: str, reason: str) -> None:
+        """Note why a group is missing, unless it was measured before."""
+        if not any(row["group"] == group for row in self._rows):
+            self._left_out[group] = reason
+            self._write()
 
-
-def _facts(facts: dict[str, Any]) -> str:
-    return "".join(f"; {name} {value}" for name, value in facts.items())
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    def _write(self) -> None:
+        document = {"machine": self._head, "rows": self._rows, "left_out": self._left_out}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(document, indent=1) + "\n")
+        self.table.write_text(markdown(document))

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._machine import machine_facts
 from benchmarks._results import load_per_core, machine_name
-from benchmarks.main_job import machine_facts
 
 SEED = 2611
 CASES, TEST_CASES = 40, 20

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from autoseg.cli import run_command
 from autoseg.metrics.aggregate import bootstrap_means
 from autoseg.specs.report import Report
+from benchmarks._machine import machine_facts
 from benchmarks._results import machine_name
-from benchmarks.main_job import machine_facts
 
 DATASET = "Dataset004_Hippocampus"
 CASES, EPOCHS = 100, 3

@@ -25,8 +25,8 @@ from autoseg.cli import run_command
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.specs.report import Report
+from benchmarks._machine import machine_facts
 from benchmarks._results import machine_name
-from benchmarks.main_job import machine_facts
 
 METHOD, FINAL, ORGAN = "resunet_cascade", "2d_roi", "2d_organ"
 HELD_OUT = {"middle": (0.4, 0.6), "lowest": (0.0, 0.2), "tumour": (0.75, 0.85)}

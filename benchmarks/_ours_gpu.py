@@ -1,0 +1,31 @@
+"""Run by our interpreter: training updates on the GPU; a JSON argument describes the task."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def train(request: dict[str, Any]) -> dict[str, Any]:
+    """Figures of an epoch's updates of fold 0, as the training loop runs them."""
+    from autoseg.training.trainer import gradient_step
+    from benchmarks._gpu_watch import timed_updates
+    from benchmarks._ours_training import _assembled
+
+    parts, _, clip = _assembled({"precision": "bfloat16", "device": "cuda", **request})
+    stream = parts.train.stream(0)
+    found = timed_updates(
+        lambda: next(stream),
+        lambda batch: gradient_step(parts, batch, clip=clip),
+        updates=request["updates"],
+        warm_up=request["warm_up"],
+    )
+    stream.close()  # ends its readers
+    return found
+
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    print(json.dumps(train(json.loads(sys.argv[1]))))
