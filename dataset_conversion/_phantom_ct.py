@@ -31,7 +31,7 @@ class _Body:
 
 
 def abdomen(
-    scene: Scene, tumours: int, *, share: float | None = None
+    scene: Scene, tumours: int, *, share: float | None = None, contrast_hu: tuple[float, float] = (26.0, 52.0)
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
     """HU and labels (Z, Y, X).
 
@@ -39,6 +39,7 @@ def abdomen(
         scene: Grid and draws.
         tumours: Lesions of any size.
         share: Of the liver that lesions are, instead of their number.
+        contrast_hu: Least and most that a lesion is below the liver.
     """
     image = np.full(scene.shape, _AIR, np.float32)
     body = _outline(scene)
@@ -51,9 +52,9 @@ def abdomen(
     space = intersection(body.cavity + 3, body.below_diaphragm + 2)
     liver, value = paint_liver(scene, image, space)
     if share is None:
-        lesions = paint_tumours(scene, image, liver, tumours=tumours, value=value)
+        lesions = paint_tumours(scene, image, liver, tumours=tumours, value=value, contrast_hu=contrast_hu)
     else:
-        lesions = paint_tumours_of(scene, image, liver, share=share, value=value)
+        lesions = paint_tumours_of(scene, image, liver, share=share, value=value, contrast_hu=contrast_hu)
     labels = np.where(liver < 0, LIVER, 0).astype(np.uint8)
     labels[lesions] = TUMOUR
     return _scan(scene, image), labels

@@ -64,7 +64,9 @@ def _vessels(scene: Scene, image: Field, liver: Field, value: float) -> None:
     scene.paint(image, vessels, value)
 
 
-def paint_tumours_of(scene: Scene, image: Field, liver: Field, *, share: float, value: float) -> npt.NDArray[np.bool_]:
+def paint_tumours_of(
+    scene: Scene, image: Field, liver: Field, *, share: float, value: float, contrast_hu: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
     """Paint one or two lesions that together are a share of the liver, and return their mask.
 
     They are like those of `paint_tumours`; their outline is moved until the volume is right, to the voxel.
@@ -86,13 +88,15 @@ def paint_tumours_of(scene: Scene, image: Field, liver: Field, *, share: float, 
     limit = np.partition(outline[inside], wanted - 1)[wanted - 1]
     mask: npt.NDArray[np.bool_] = inside & (outline <= limit)
     for lesion in lesions:
-        contrast = scene.draw(26, 52)
+        contrast = scene.draw(*contrast_hu)
         distance = intersection(lesion - limit, liver + 1)
         scene.paint(image, distance, value - contrast + 4 * scene.noise(5), edge_mm=5)
     return mask
 
 
-def paint_tumours(scene: Scene, image: Field, liver: Field, *, tumours: int, value: float) -> npt.NDArray[np.bool_]:
+def paint_tumours(
+    scene: Scene, image: Field, liver: Field, *, tumours: int, value: float, contrast_hu: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
     """Paint hypodense lesions into the liver and return their mask; some have a rim, some a necrotic centre."""
     mask = np.zeros(scene.shape, bool)
     if not tumours:
@@ -109,7 +113,7 @@ def paint_tumours(scene: Scene, image: Field, liver: Field, *, tumours: int, val
         radii = (radius * float(stretch[0]), radius * float(stretch[1]), radius * float(stretch[2]))
         lesion = scene.ellipsoid((centre[0], centre[1], centre[2]), radii, tilt_degrees=scene.draw(-60, 60))
         lesion = intersection(lesion + 0.1 * radius * warp, liver + 1)
-        contrast = scene.draw(26, 52)
+        contrast = scene.draw(*contrast_hu)
         scene.paint(image, lesion, value - contrast + 4 * scene.noise(5), edge_mm=5)
         if radius > 14 and scene.draw(0, 1) < 0.5:
             scene.paint(image, lesion + 0.45 * radius + warp, value - contrast - 25, edge_mm=6)

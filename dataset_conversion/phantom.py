@@ -24,6 +24,8 @@ _SIZE: Mapping[str, Shape3] = {"ct": (64, 96, 96), "brain": (64, 96, 80)}
 _FIELD_OF_VIEW_MM: Mapping[str, Vector3] = {"ct": (235.0, 384.0, 384.0), "brain": (150.0, 186.0, 155.0)}
 MOST_TUMOUR = 0.3
 """Share of the liver that tumours may be."""
+MOST_CONTRAST_HU = 100.0
+"""Attenuation that tumours may be below the liver's, which has about so much."""
 _FLIPS = ((), (1, 2), (0,), (2,), (0, 1, 2), (1,))
 
 
@@ -47,6 +49,8 @@ class PhantomOptions(BaseModel):
     tumour_share: tuple[float, float] | None = None
     """CT only: every liver has one or two tumours that are between these shares of it, e.g. 0.01,0.03; None gives none
     to four of any size."""
+    tumour_contrast: tuple[float, float] = (26.0, 52.0)
+    """CT only: HU that a tumour is darker than the liver, drawn between these; below 20 it is hard to see."""
     labels: Literal["regions", "plain"] = "regions"
     """Brain only: nested regions (whole, core, enhancing) or one label per tissue."""
 
@@ -56,9 +60,9 @@ class PhantomOptions(BaseModel):
         """Accept `32x48x48` from the command line."""
         return tuple(value.replace(",", "x").split("x")) if isinstance(value, str) else value
 
-    @field_validator("tumour_share", mode="before")
+    @field_validator("tumour_share", "tumour_contrast", mode="before")
     @classmethod
-    def _split_share(cls, value: Any) -> Any:
+    def _split_range(cls, value: Any) -> Any:
         """Accept `0.01,0.03` from the command line."""
         return tuple(value.split(",")) if isinstance(value, str) else value
 
@@ -67,6 +71,13 @@ class PhantomOptions(BaseModel):
     def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not 0 < value[0] <= value[1] <= MOST_TUMOUR:
             raise ValueError(f"must be two rising numbers above 0 and at most {MOST_TUMOUR}")
+        return value
+
+    @field_validator("tumour_contrast")
+    @classmethod
+    def _is_darker(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1] <= MOST_CONTRAST_HU:
+            raise ValueError(f"must be two rising numbers above 0 and at most {MOST_CONTRAST_HU}")
         return value
 
     @field_validator("cases", "test_cases", "seed")
@@ -155,7 +166,8 @@ class Phantom(Converter):
         if options.variant == "ct":
             given = options.tumour_share
             share = None if given is None else float(generator.uniform(*given))
-            image, labels = abdomen(scene, _TUMOURS[number % len(_TUMOURS)], share=share)
+            tumours = _TUMOURS[number % len(_TUMOURS)]
+            image, labels = abdomen(scene, tumours, share=share, contrast_hu=options.tumour_contrast)
             channels = image[None]
         else:
             channels, labels = brain(scene, enhancing=number % 5 != 3)

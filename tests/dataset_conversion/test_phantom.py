@@ -69,6 +69,20 @@ def test_tumours_may_be_a_chosen_share_of_the_liver(abdomen: RawDataset, tmp_pat
         make(tmp_path / "bad", tumour_share="0.03,0.01")
 
 
+def test_tumours_may_be_hard_to_see(tmp_path: Path) -> None:
+    given = {"cases": 3, "test_cases": 0, "tumour_share": "0.1,0.1", "size": "32x64x64"}
+    contrast = {}
+    for name, range_hu in {"usual": "26,52", "faint": "8,12"}.items():
+        contrast[name] = []
+        for case in make(tmp_path / name, tumour_contrast=range_hu, **given).training:
+            array, _, labels = read_case(case, channels=1)
+            assert labels is not None
+            contrast[name].append(np.median(array[0][labels == 1]) - np.median(array[0][labels == 2]))
+    assert 3 < np.mean(contrast["faint"]) < 15 < np.mean(contrast["usual"]) < 60, contrast
+    with pytest.raises(RegistryError, match="tumour_contrast"):
+        make(tmp_path / "bad", tumour_contrast="-5,5")
+
+
 def test_the_liver_is_on_the_right(abdomen: RawDataset) -> None:
     for case in abdomen.training:
         affine = nibabel.load(case.label).affine
