@@ -16,6 +16,7 @@ from cyclopts import CycloptsError
 from autoseg.cli import comparing, data, learning, packing, sharing, using  # noqa: F401 - they register their commands
 from autoseg.cli.app import CTRL_C, DONE, RESUMABLE, USER_ERROR, app
 from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.core.workers import use_scheduler
 
 
 def main() -> None:
@@ -48,6 +49,8 @@ def run_command(arguments: Sequence[str]) -> int:
         return _say(str(error), USER_ERROR)
     except KeyboardInterrupt:
         return _say("interrupted: run the same command again to go on", CTRL_C)
+    finally:
+        use_scheduler(None)  # callers from Python go on without this command's cluster
     return code if isinstance(code, int) else DONE
 
 

@@ -22,7 +22,7 @@ from autoseg.core.workspace import Workspace
 
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
 """Exit codes; 1 is a bug, with its traceback."""
-ON_CLUSTERS = ("fingerprint", "preprocess", "evaluate")
+ON_CLUSTERS = ("fingerprint", "preprocess", "predict", "evaluate")
 logger = logging.getLogger("autoseg")
 CONVERTERS = "dataset_conversion"
 
@@ -65,7 +65,8 @@ class Common:
         workspace: Folder of all data and models [default: AUTOSEG_WORKSPACE, else ./autoseg_workspace].
         log_level: How much to say.
         workers: Processes for work on many cases [default: as many as pay].
-        scheduler: Dask cluster to work on instead, e.g. tcp://host:8786; fingerprint, preprocess and evaluate.
+        scheduler: Dask cluster to work on instead, e.g. tcp://host:8786; fingerprint, preprocess, predict and
+            evaluate.
     """
 
     workspace: Path | None = None

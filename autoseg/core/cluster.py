@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from typing import Any, TypeVar
 
-from autoseg.core.errors import AutosegError
+from autoseg.core.errors import AutosegError, WorkerError
 from autoseg.core.workers import Outcome, attempt
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _collect(future: Future[Outcome[Item, Result]], item: Item) -> Outcome[Item,
     try:
         return future.result()
     except KilledWorker:
-        error = AutosegError("all workers that tried it were killed", "most often memory ran out; give them more")
+        error = WorkerError("all workers that tried it were killed", "most often memory ran out; give them more")
         return Outcome(item, error=error)
 
 

@@ -58,6 +58,10 @@ class StorageError(AutosegError):
     """The disk is full, or a folder cannot be written: no later case will fare better."""
 
 
+class WorkerError(AutosegError):
+    """The process that worked on a case died; the case may have had no part in it."""
+
+
 class SubmissionError(AutosegError):
     """A submission would be rejected by its challenge."""
 

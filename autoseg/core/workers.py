@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import AutosegError
+from autoseg.core.errors import AutosegError, WorkerError
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -36,6 +36,11 @@ def use_scheduler(address: str | None) -> None:
     """Run cases on the Dask cluster of this scheduler from now on; None goes back to this machine."""
     global _scheduler
     _scheduler = address
+
+
+def on_cluster() -> bool:
+    """Whether cases go to a Dask cluster."""
+    return _scheduler is not None
 
 
 def default_workers() -> int:
@@ -137,7 +142,7 @@ class _Supervisor(Generic[Item, Result]):
             logger.warning("a worker died on %s; it is replaced", item)
             self.executors[slot].shutdown(wait=False)
             self.executors[slot] = self._spawn()
-            error = AutosegError("its worker process was killed", "most often memory ran out; try fewer --workers")
+            error = WorkerError("its worker process was killed", "most often memory ran out; try fewer --workers")
             return Outcome(item, error=error)
 
 

@@ -93,16 +93,18 @@ def _drain(finishing: deque[tuple[Item, Future[None], float]], *, keep: int) -> 
 
 
 def _attempt(call: Callable[[], Computed]) -> tuple[Computed | None, AutosegError | None]:
-    """The result, or the error about this case; errors of the base class itself are the disk's or the machine's.
-
-    Those propagate, since the next case would meet them too.
-    """
+    """The result, or the error about this case; others propagate, since the next case would meet them too."""
     try:
         return call(), None
     except AutosegError as error:
-        if type(error) is AutosegError or isinstance(error, StorageError):
+        if not is_about_one_case(error):
             raise
         return None, error
+
+
+def is_about_one_case(error: AutosegError) -> bool:
+    """Whether the next case may fare better; errors of the base class itself are the disk's or the machine's."""
+    return type(error) is not AutosegError and not isinstance(error, StorageError)
 
 
 def _raise(error: AutosegError | None) -> None:

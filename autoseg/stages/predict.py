@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.workers import on_cluster
 from autoseg.core.workspace import Workspace
 from autoseg.devices.select import limit_threads
-from autoseg.inference.case_log import CaseLog
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import Job, claim_jobs, find_jobs
 from autoseg.inference.record import prediction_record
-from autoseg.io.images import write_label
-from autoseg.io.raw import read_case
+from autoseg.inference.settings import CaseSettings
+from autoseg.inference.spread import segment_on_cluster
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.reporting.cases_view import follow_cases
 from autoseg.specs.dataset import Dataset
@@ -24,8 +24,6 @@ from autoseg.specs.model import MODEL_FILE, Model
 
 if TYPE_CHECKING:
     from autoseg.inference.conveyor import Finished
-    from autoseg.inference.export import MemberLogits
-    from autoseg.inference.predictor import PreparedCase
 
 logger = logging.getLogger(__name__)
 MOST_AHEAD = 3
@@ -162,39 +160,12 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
 
 
 def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple[str, ...], dict[str, str]]:
-    from autoseg.inference.conveyor import run_conveyor
-    from autoseg.inference.predictor import Predictor
-    from autoseg.inference.probabilities import probabilities_folder, save_probabilities
+    settings = CaseSettings.of(folder, options)
+    finished: Iterator[Finished[Job]]
+    if on_cluster():
+        finished = segment_on_cluster(jobs, settings)
+    else:
+        from autoseg.inference.case_work import segment_here
 
-    limit_threads(options.threads)
-    predictor = Predictor.load(
-        folder,
-        device=options.device,
-        folds=options.folds,
-        configurations=options.configurations,
-        step_size=options.step_size,
-        mirror=options.mirror,
-        precision=options.precision,
-        postprocess=options.postprocess,
-        weights=options.weights,
-    )
-
-    def prepare(job: Job) -> PreparedCase:
-        image, geometry, _ = read_case(job.case, channels=predictor.model.channels)
-        return predictor.prepare(image, geometry, case_id=job.case.case_id)
-
-    log = CaseLog(jobs[0].output.parent)
-
-    def finish(job: Job, members: tuple[MemberLogits, ...]) -> None:
-        if options.save_probabilities:
-            for name, member in zip(predictor.final, members, strict=True):
-                target = probabilities_folder(job.output.parent, job.case.case_id)
-                save_probabilities(target, name, member, regions=predictor.space.is_regions)
-        geometry = members[0].record.original.geometry()
-        write_label(job.output, predictor.labels(members), geometry, like=job.case.images[0])
-        if members[0].found is not None:
-            log.write(job.case.case_id, members[0].found.story)
-
-    ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
-    finished = run_conveyor(jobs, prepare=prepare, compute=predictor.logits, finish=finish, ahead=ahead)
+        finished = segment_here(jobs, settings, ahead=min(max(options.workers or 1, 1), MOST_AHEAD))
     return follow_cases("predict", ((each.item.case.case_id, each) for each in finished), len(jobs))

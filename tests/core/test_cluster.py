@@ -1,10 +1,6 @@
 """Cases on a Dask cluster: a killed worker costs nothing, an error costs its case."""
 
-import importlib.util
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +11,7 @@ from autoseg.core.geometry import Geometry
 from autoseg.core.workers import run_cases, use_scheduler
 from autoseg.io.images import write_image, write_label
 
-DRIVER = Path(__file__).with_name("cluster_driver.py")
 CASES = 40
-needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
 
 
 def make_raw(folder):
@@ -37,50 +31,22 @@ def make_raw(folder):
     )
 
 
-def start(*arguments):
-    return subprocess.Popen([sys.executable, DRIVER, *map(str, arguments)], stderr=subprocess.DEVNULL)
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """Address of a scheduler and its two workers, the first of which dies at its sixth case."""
-    file = tmp_path / "address"
-    processes = [start("scheduler", file)]
-    try:
-        deadline = time.monotonic() + 120
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        address = file.read_text()
-        processes += [start("worker", address, 6), start("worker", address, 0)]
-        yield address, processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def autoseg(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "autoseg", *arguments], capture_output=True, text=True, timeout=200, check=False
-    )
-
-
-@needs_dask
-def test_a_killed_worker_costs_nothing(tmp_path, cluster):
-    address, processes = cluster
+def test_a_killed_worker_costs_nothing(tmp_path, dask_cluster, capfd):
     root = tmp_path / "workspace"
     make_raw(root / "raw" / "Dataset001_Tiny")
     place = ("--workspace", str(root))
     assert run_command(["fingerprint", "1", "--workers", "1", *place]) == 0
     assert run_command(["plan", "1", "--device", "cpu", *place]) == 0
-    done = autoseg("preprocess", "1", "-c", "3d_fullres", "--scheduler", address, *place)
-    assert done.returncode == 0, done.stderr
-    assert f"{CASES} cases stored, 0 left out" in done.stderr
-    assert "died; " in done.stderr
-    assert processes[1].wait(timeout=10) < 0
-    assert processes[2].poll() is None
-    again = autoseg("preprocess", "1", "-c", "3d_fullres", "--workers", "1", *place)
-    assert "0 cases stored, 0 left out" in again.stderr
+    dask_cluster.steady_worker()
+    mortal = dask_cluster.worker(dies_in="autoseg.stages.preprocess:_prepare", at=6)
+    preprocess = ["preprocess", "1", "-c", "3d_fullres", *place]
+    assert run_command([*preprocess, "--scheduler", dask_cluster.address]) == 0
+    said = capfd.readouterr().err
+    assert f"{CASES} cases stored, 0 left out" in said
+    assert "died; " in said
+    assert dask_cluster.has_ended(mortal)
+    assert run_command([*preprocess, "--workers", "1"]) == 0
+    assert "0 cases stored, 0 left out" in capfd.readouterr().err
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
@@ -108,3 +74,12 @@ def test_other_verbs_refuse_a_scheduler(tmp_path, capsys):
     code = run_command(["train", "1", "--scheduler", "tcp://127.0.0.1:1", "--workspace", str(tmp_path)])
     assert code == 2
     assert "train does not run on a Dask cluster" in capsys.readouterr().err
+
+
+def test_a_cluster_is_that_of_one_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    make_raw(tmp_path / "raw" / "Dataset001_Tiny")
+    code = run_command(["fingerprint", "1", "--scheduler", "tcp://127.0.0.1:1", "--workspace", str(tmp_path)])
+    assert code == 2
+    assert "--scheduler needs Dask" in capsys.readouterr().err
+    assert [outcome.result for outcome in run_cases(abs, [-1], workers=1)] == [1]
