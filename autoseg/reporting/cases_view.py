@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
+
+from autoseg.reporting.live_bar import LiveBar
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def follow_cases(
     return tuple(written), failed
 
 
-class CasesView:
+class CasesView(LiveBar):
     """Progress over cases.
 
     Args:
@@ -59,26 +60,9 @@ class CasesView:
     def __init__(self, title: str, *, total: int, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         self._live = console.is_terminal
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
-        )
-        self._bar = Progress(*columns, console=console, disable=not self._live, transient=True)
+        super().__init__(console=console, shown=self._live, left=TimeRemainingColumn(compact=True))
         self._task = self._bar.add_task(title, total=total)
         self._total, self._done = total, 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def finished(self, case_id: str, seconds: float) -> None:
         """One case is done."""

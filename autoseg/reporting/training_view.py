@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeRemainingColumn
+
+from autoseg.reporting.live_bar import LiveBar
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class FinishedEpoch(Protocol):
     def silent(self) -> tuple[str, ...]: ...
 
 
-class TrainingView:
+class TrainingView(LiveBar):
     """Observer of a trainer.
 
     Args:
@@ -45,30 +46,15 @@ class TrainingView:
         self.shown = shown
         self.title = title
         self.console = console or Console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+        super().__init__(
             TextColumn("loss {task.fields[loss]:.3f}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=False),
-        )
-        self._bar = Progress(
-            *columns, console=self.console, disable=not (shown and self.console.is_terminal), transient=True
+            console=self.console,
+            shown=shown and self.console.is_terminal,
+            left=TimeRemainingColumn(compact=True, elapsed_when_finished=False),
         )
         self._task: Any = None
         self._first: tuple[int, float] | None = None
         self._silent: frozenset[str] = frozenset()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def updated(self, update: int, total: int, loss: float) -> None:
         """One update is done."""
