@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from autoseg.networks._blocks.convolution import Style
+from autoseg.networks._blocks.stages import BlockStack, StagedEncoder, stage_stacks
 from autoseg.specs.plan import Topology
 
 
@@ -67,61 +68,15 @@ class Activation(nn.Module):
         return out
 
 
-class PreactivatedStack(nn.Module):
-    """Units in a row; the first one changes width and size."""
+class PreactivatedStack(BlockStack):
+    """Units in a row."""
 
-    def __init__(
-        self,
-        style: Style,
-        channels_in: int,
-        channels_out: int,
-        *,
-        blocks: int,
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...] | None = None,
-        first: bool = False,
-    ) -> None:
-        super().__init__()
-        ones = (1,) * len(kernel)
-        self.blocks = nn.Sequential(
-            PreactivatedUnit(style, channels_in, channels_out, kernel=kernel, stride=stride or ones, first=first),
-            *(
-                PreactivatedUnit(style, channels_out, channels_out, kernel=kernel, stride=ones)
-                for _ in range(blocks - 1)
-            ),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> (B, D, *S / stride)."""
-        out: Tensor = self.blocks(x)
-        return out
+    block = PreactivatedUnit
 
 
-class PreactivatedEncoder(nn.Module):
+class PreactivatedEncoder(StagedEncoder):
     """One stack of units per stage; the last one is the bridge."""
 
     def __init__(self, style: Style, topology: Topology, channels: int) -> None:
         super().__init__()
-        widths = (channels, *topology.features[:-1])
-        self.stages = nn.Sequential(
-            *(
-                PreactivatedStack(
-                    style,
-                    widths[stage],
-                    topology.features[stage],
-                    blocks=topology.encoder_blocks[stage],
-                    kernel=topology.kernels[stage],
-                    stride=topology.strides[stage],
-                    first=stage == 0,
-                )
-                for stage in range(len(topology.features))
-            )
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> features of each stage, finest first."""
-        skips = []
-        for stage in self.stages:
-            x = stage(x)
-            skips.append(x)
-        return skips
+        self.stages = stage_stacks(PreactivatedStack, style, topology, channels, first=True)

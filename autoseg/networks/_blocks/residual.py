@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoseg.networks._blocks.convolution import ConvBlock, ConvStack, Style
+from autoseg.networks._blocks.stages import BlockStack, StagedEncoder, stage_stacks
 from autoseg.specs.plan import Topology
 
 
@@ -71,61 +72,24 @@ class _AveragePool(nn.Module):
         return x / math.prod(self.stride)
 
 
-class ResidualStack(nn.Module):
-    """Residual blocks in a row; the first one changes width and size."""
+class ResidualStack(BlockStack):
+    """Residual blocks in a row."""
 
-    def __init__(
-        self,
-        style: Style,
-        channels_in: int,
-        channels_out: int,
-        *,
-        blocks: int,
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...],
-    ) -> None:
-        super().__init__()
-        ones = (1,) * len(kernel)
-        self.blocks = nn.Sequential(
-            ResidualBlock(style, channels_in, channels_out, kernel=kernel, stride=stride),
-            *(ResidualBlock(style, channels_out, channels_out, kernel=kernel, stride=ones) for _ in range(blocks - 1)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> (B, D, *S / stride)."""
-        out: Tensor = self.blocks(x)
-        return out
+    block = ResidualBlock
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(StagedEncoder):
     """A stem convolution, then one residual stack per stage."""
 
     def __init__(self, style: Style, topology: Topology, channels: int) -> None:
         super().__init__()
-        widths = (topology.features[0], *topology.features[:-1])
-        self.stem = ConvStack(style, channels, topology.features[0], blocks=1, kernel=topology.kernels[0])
-        self.stages = nn.Sequential(
-            *(
-                ResidualStack(
-                    style,
-                    widths[stage],
-                    topology.features[stage],
-                    blocks=topology.encoder_blocks[stage],
-                    kernel=topology.kernels[stage],
-                    stride=topology.strides[stage],
-                )
-                for stage in range(len(topology.features))
-            )
-        )
+        width = topology.features[0]
+        self.stem = ConvStack(style, channels, width, blocks=1, kernel=topology.kernels[0])
+        self.stages = stage_stacks(ResidualStack, style, topology, width)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, C, *S) -> features of each stage, finest first."""
-        x = self.stem(x)
-        skips = []
-        for stage in self.stages:
-            x = stage(x)
-            skips.append(x)
-        return skips
+        return super().forward(self.stem(x))
 
 
 def zero_residual_branches(network: nn.Module) -> None:

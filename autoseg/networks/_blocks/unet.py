@@ -11,13 +11,14 @@ from torch.nn import functional as F
 from autoseg.networks._blocks.alignment import LevelAlignment, SharedAlignment, skip_alignment
 from autoseg.networks._blocks.convolution import ConvStack, Style, initialize
 from autoseg.networks._blocks.preactivated import Activation
+from autoseg.networks._blocks.stages import StagedEncoder
 from autoseg.networks._blocks.upsampling import interpolation, join, up_conv
 from autoseg.networks._context import Context
 from autoseg.networks._options import UNetOptions, Upsampling
 from autoseg.specs.plan import Topology
 
 
-class PlainEncoder(nn.Module):
+class PlainEncoder(StagedEncoder):
     """One stack of convolutions per stage."""
 
     def __init__(self, style: Style, topology: Topology, channels: int, *, max_pool: bool = False) -> None:
@@ -39,14 +40,6 @@ class PlainEncoder(nn.Module):
             stages.append(nn.Sequential(style.max_pool(stride, stride), stack) if pools else nn.Sequential(stack))
             width = features
         self.stages = nn.Sequential(*stages)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> features of each stage, finest first."""
-        skips = []
-        for stage in self.stages:
-            x = stage(x)
-            skips.append(x)
-        return skips
 
 
 class Decoder(nn.Module):
