@@ -78,6 +78,12 @@ def geometry_of(header: Header) -> Geometry:
     )
 
 
+def is_scaled(header: Header) -> bool:
+    """Whether slope and intercept change the voxels."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    return bool(np.isfinite([slope, inter]).all()) and slope != 0 and (slope, inter) != (1.0, 0.0)
+
+
 def write(path: Path, channels: Array, geometry: Geometry, *, like: Header | None) -> None:
     """Write (C, Z, Y, X); one channel gives a 3D file, several a 4D one.
 
@@ -133,12 +139,11 @@ def _voxels(content: bytes, header: Header) -> Array:
 
 def _scaled(array: Array, header: Header) -> Array:
     """Apply slope and intercept; a slope of 0 or NaN means none (NIfTI-1 standard, scl_slope)."""
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    scales = np.isfinite([slope, inter]).all() and slope != 0 and (slope, inter) != (1.0, 0.0)
-    if not scales:
+    if not is_scaled(header):
         if array.dtype.kind == "f":
             return array.astype(np.float32)
         return array.astype(array.dtype.newbyteorder("="))
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if array.dtype.itemsize <= 2:
         return array.astype(np.float32) * np.float32(slope) + np.float32(inter)
     return (array.astype(np.float64) * slope + inter).astype(np.float32)

@@ -10,8 +10,12 @@ from autoseg.networks._context import Context
 from autoseg.networks._options import BlockOptions, UNetOptions, Upsampling
 from autoseg.specs.plan import Topology
 
+SMALL_ELEMENTS = 20_480
+"""Channels times the first two edges up to which torch unfolds a float32 input on a CPU (`use_mkldnn` in ATen)."""
 SHARED_CHANNELS = 64
 """Width of an alignment that all levels share (our choice; levels differ in width)."""
+GATHERED = 12
+"""Elements per neighbour of a sampled point: its number (8 bytes), weight and masks, measured in 2D."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,17 @@ class Cost:
         elements: Total elements of all convolution outputs for batch size 1: the planner's memory proxy.
         parameters: Learnable numbers.
         flops: Two per multiply-add of every convolution, biases and norms left out.
+        span: Largest sum of one convolution's input and output elements, for batch size 1: what prediction's memory
+            is reckoned from.
+        unfolded: Elements that torch copies on a CPU for the largest of the convolutions that are too small for its
+            fast ones, in float32 and for batch size 1.
     """
 
     elements: int
     parameters: int
     flops: int
+    span: int
+    unfolded: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Layer:
         bias: Whether the convolution has a bias.
         norm: Whether an affine norm follows.
         stored: Whether its weights are its own; False where they are another layer's.
+        gathered: Further elements per output voxel, of the neighbours that a deformable convolution gathers.
     """
 
     channels_in: int
@@ -52,6 +63,18 @@ class Layer:
     bias: bool
     norm: bool
     stored: bool = True
+    gathered: int = 0
+
+    @property
+    def span(self) -> int:
+        """Elements of input and output at the output's size."""
+        return (self.channels_in + self.channels_out + self.gathered) * math.prod(self.size_voxels)
+
+    @property
+    def unfolded(self) -> int:
+        """Elements of an unfolded input; 0 where torch has a better way."""
+        small = self.taps > 1 and self.channels_in * math.prod(self.size_voxels[:2]) <= SMALL_ELEMENTS
+        return self.channels_in * self.taps * math.prod(self.size_voxels) if small else 0
 
     @property
     def elements(self) -> int:
@@ -152,7 +175,8 @@ def alignment_layers(
             yield conv(guide, inner, (1,), size, bias=True, norm=False)
         offsets = conv(inner + both * beside, math.prod(kernel) * len(kernel), kernel, size, bias=True, norm=False)
         aligned = conv(inner, inner, kernel, size, bias=True, norm=False)
-        for layer in (offsets, aligned):
+        gathered = GATHERED * 2 ** len(kernel)
+        for layer in (offsets, replace(aligned, gathered=gathered)):
             yield replace(layer, stored=not (shared and number))
 
 
@@ -170,4 +194,6 @@ def total(layers: Iterable[tuple[Layer, bool]], *, extra_elements: int = 0, extr
         elements=extra_elements + sum(layer.elements for layer in running),
         parameters=extra_parameters + sum(layer.parameters for layer, _ in counted),
         flops=sum(layer.flops for layer in running),
+        span=max((layer.span for layer in running), default=0),
+        unfolded=max((layer.unfolded for layer in running), default=0),
     )
