@@ -51,6 +51,8 @@ def import_(
     folds: Folds = (),
     checkpoint: Literal["final", "best", "latest"] = "final",
     any_trainer: Flag = False,
+    no_postprocess: Flag = False,
+    postprocessing: Path | None = None,
     common: Common = COMMON,
 ) -> int:
     """Take in a packed model, or a trained nnU-Net v2 model; no code of it is run.
@@ -64,6 +66,8 @@ def import_(
         folds: nnU-Net: only these [default: all that are trained].
         checkpoint: nnU-Net: which of a fold's weights.
         any_trainer: nnU-Net: trust that a trainer unknown to nnU-Net builds the network of the plans.
+        no_postprocess: nnU-Net: leave its post-processing out.
+        postprocessing: nnU-Net: postprocessing.pkl to take [default: that of its cross-validation].
     """
     workspace = common.open("import")
     from autoseg.commands import import_ as command
@@ -77,6 +81,8 @@ def import_(
         folds=folds,
         checkpoint=checkpoint,
         any_trainer=any_trainer,
+        postprocess=not no_postprocess,
+        postprocessing=postprocessing,
     )
     logger.info("model: %s", command.run(options, workspace))
     return DONE

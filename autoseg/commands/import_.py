@@ -33,6 +33,8 @@ class Options:
         folds: nnU-Net: only these; empty takes all that are trained.
         checkpoint: nnU-Net: which of a fold's weights.
         any_trainer: nnU-Net: take weights of a trainer that nnU-Net does not ship.
+        postprocess: nnU-Net: take its post-processing; other models keep theirs.
+        postprocessing: nnU-Net: file of its post-processing; None takes that of its cross-validation.
     """
 
     source: Path
@@ -43,6 +45,8 @@ class Options:
     folds: tuple[str, ...] = ()
     checkpoint: Literal["final", "best", "latest"] = "final"
     any_trainer: bool = False
+    postprocess: bool = True
+    postprocessing: Path | None = None
 
 
 def run(options: Options, workspace: Workspace) -> Path:
@@ -60,7 +64,14 @@ def run(options: Options, workspace: Workspace) -> Path:
     if PEER_FILE in files:
         from autoseg.inference.nnunet_import import Choice, import_nnunet
 
-        choice = Choice(options.configurations, options.folds, options.checkpoint, options.any_trainer)
+        choice = Choice(
+            options.configurations,
+            options.folds,
+            options.checkpoint,
+            any_trainer=options.any_trainer,
+            postprocess=options.postprocess,
+            postprocessing=options.postprocessing,
+        )
         return import_nnunet(
             options.source,
             workspace,
@@ -71,6 +82,10 @@ def run(options: Options, workspace: Workspace) -> Path:
         )
     if options.configurations or options.folds:
         raise SpecError("--configurations and --folds choose from nnU-Net's models", "leave them out")
+    if options.postprocessing is not None or not options.postprocess:
+        raise SpecError(
+            "--postprocessing and --no-postprocess are for nnU-Net's models", "leave them out when you import"
+        )
     from autoseg.inference.share import pack_model, unpack_model
 
     unpack = functools.partial(

@@ -1,4 +1,4 @@
-"""What lies in a results folder or zip of nnU-Net v2: trained configurations, their documents and checkpoints."""
+"""What lies in a results folder or zip of nnU-Net v2: trained configurations, documents, checkpoints, cleaning."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PLANS, DATASET, FINGERPRINT, CHOICE = (
     "dataset_fingerprint.json",
     "inference_information.json",
 )
+CLEANING = "postprocessing.pkl"
 FOLD = re.compile(r"fold_(\d+|all)")
 LARGEST_DOCUMENT_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
@@ -82,9 +83,24 @@ class Trained:
         return chosen
 
 
+@dataclass(frozen=True)
+class Results:
+    """What nnU-Net left.
+
+    Attributes:
+        trained: Configurations.
+        choice: Its own choice among them, where it made one.
+        cleaning: Path -> `postprocessing.pkl`, one in the folder of every cross-validation that was cleaned.
+    """
+
+    trained: tuple[Trained, ...]
+    choice: dict[str, Any] | None
+    cleaning: dict[PurePosixPath, Entry]
+
+
 @contextlib.contextmanager
-def opened_results(source: Path) -> Iterator[tuple[tuple[Trained, ...], dict[str, Any] | None]]:
-    """Yield the trained configurations, and nnU-Net's own choice among them where it made one.
+def opened_results(source: Path) -> Iterator[Results]:
+    """Yield what is there, open for reading.
 
     Args:
         source: Folder of a configuration or of a data set, or a zip of either.
@@ -112,7 +128,8 @@ def opened_results(source: Path) -> Iterator[tuple[tuple[Trained, ...], dict[str
         if not trained:
             raise SpecError(f"{source} has no trained fold", "name nnU-Net's folder with plans.json and fold_0")
         choice = next((entry for path, entry in known.items() if path.name == CHOICE), None)
-        yield trained, None if choice is None else read_document(choice)
+        cleaning = {path: entry for path, entry in known.items() if path.name == CLEANING}
+        yield Results(trained, None if choice is None else read_document(choice), cleaning)
 
 
 @contextlib.contextmanager

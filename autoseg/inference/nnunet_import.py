@@ -16,11 +16,13 @@ from autoseg.core.atomic import replacing_folder, write_text
 from autoseg.core.errors import CheckpointError, SpecError
 from autoseg.core.registry import nearest
 from autoseg.core.workspace import Workspace
+from autoseg.inference._nnunet_cleaning import cleaning_of, find_cleaning
 from autoseg.inference._nnunet_files import (
     CHOICE,
     DATASET,
     FINGERPRINT,
     PLANS,
+    Results,
     Trained,
     opened_checkpoint,
     opened_results,
@@ -28,12 +30,14 @@ from autoseg.inference._nnunet_files import (
 )
 from autoseg.inference._nnunet_plans import channels_of, read_configuration, read_labels, resolved
 from autoseg.inference.share import ORIGIN, checked_part, expected_shapes, filed_under, place_for
+from autoseg.io.archive import Entry, file_entry
 from autoseg.io.nnunet_checkpoint import Checkpoint, StoredTensor
 from autoseg.io.weights import save_weights
 from autoseg.networks._peer_names import drop_aliases
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.model import MODEL_FILE, Member, Model
 from autoseg.specs.plan import Configuration
+from autoseg.specs.postprocess import POSTPROCESS_FILE
 
 logger = logging.getLogger(__name__)
 KNOWN_TRAINER = re.compile(
@@ -53,12 +57,16 @@ class Choice:
         folds: To take; empty takes all that are trained.
         checkpoint: Which of a fold's weights.
         any_trainer: Take weights of a trainer that nnU-Net does not ship.
+        postprocess: Take nnU-Net's post-processing.
+        postprocessing: Its file; None takes that of the cross-validation of what is selected.
     """
 
     configurations: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
     checkpoint: Literal["final", "best", "latest"] = "final"
     any_trainer: bool = False
+    postprocess: bool = True
+    postprocessing: Path | None = None
 
 
 def import_nnunet(
@@ -85,14 +93,16 @@ def import_nnunet(
 
     Raises:
         SpecError: A setting that has no counterpart here, by its name; or the model is there already.
-        CheckpointError: Weights that are damaged, of another network, or that come with more than weights.
+        CheckpointError: Weights that are damaged, of another network, or that come with more than weights; or
+            post-processing by a function that is not nnU-Net's own.
         DatasetError: A damaged zip.
         StorageError: The disk is full, or the workspace cannot be written.
     """
     choice = choice or Choice()
-    with opened_results(source) as (everything, own_choice):
-        trained = _one_group(everything, source)
-        selected, reason = _select(trained, choice, own_choice)
+    with opened_results(source) as results:
+        trained = _one_group(results.trained, source)
+        selected, reason = _select(trained, choice, results.choice)
+        cleaning = _cleaning(results, [trained[name] for name in selected], choice)
         reader = _Reader(trained, choice, selected)
         method = checked_part(f"{reader.trainer}__{reader.plans['plans_name']}", "method")
         dataset = filed_under(checked_part(str(reader.plans["dataset_name"]), "data set"), number, name)
@@ -101,9 +111,20 @@ def import_nnunet(
             members = {member: reader.write_member(member, temporary) for member in reader.order}
             model = reader.model(dataset, method, members, reason)
             reader.write_origin(temporary)
+            if cleaning is not None:
+                document = cleaning_of(cleaning, model)
+                logger.info("post-processing: %s", document.reason)
+                document.save(temporary / POSTPROCESS_FILE)
             write_text(temporary / "card.md", _card(model, reader.trainer))
             model.save(temporary / MODEL_FILE)
     return target
+
+
+def _cleaning(results: Results, selected: Sequence[Trained], choice: Choice) -> Entry | None:
+    """nnU-Net's post-processing of these configurations, if it is wanted and there."""
+    if not choice.postprocess:
+        return None
+    return find_cleaning(results, selected) if choice.postprocessing is None else file_entry(choice.postprocessing)
 
 
 class _Reader:

@@ -360,6 +360,9 @@ class TestCommands:
     def test_choices_are_for_the_peers_models(self, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="choose from nnU-Net's models"):
             import_command.run(import_command.Options(folder, folds=("0",)), Workspace(tmp_path / "w"))
+        for options in ({"postprocess": False}, {"postprocessing": folder}):
+            with pytest.raises(SpecError, match="--postprocessing and --no-postprocess are for nnU-Net's models"):
+                import_command.run(import_command.Options(folder, **options), Workspace(tmp_path / "w"))
 
     def test_a_folder_that_is_no_model_cannot_be_packed(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="is not a model folder"):
