@@ -1,6 +1,7 @@
-"""Started by torchrun: train a tiny run with several processes; rank 0 notes what it saw.
+"""Train tiny runs with two processes as torchrun does; rank 0 notes what it saw.
 
-Called with a folder and the number of epochs; `lose` as a third word kills the second process once, after 3 updates.
+Called with a folder. Under `lost` the second process is lost once, after 3 updates, and all are started again; under
+`muon` nothing happens. The processes are forked by torchrun's own agent, so that torch is imported once.
 """
 
 import json
@@ -10,29 +11,22 @@ from pathlib import Path
 
 import torch
 from tiny import Silent, share_run, tiny_parts
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from autoseg.training import trainer
 from autoseg.training.distributed import join, leave
 from autoseg.training.trainer import Trainer
 
 
-def main(folder, epochs, lose):
-    torch.set_num_threads(1)
-    share, _ = join(torch.device("cpu"))
-    run = share_run(epochs=epochs)
-    if share.is_first:
-        share.decide(lambda: run.save(folder / "run.json"))
-    else:
-        share.decide(None)
+def train(folder, run, share, *, marker=None):
+    folder.mkdir(exist_ok=True)
+    share.decide(lambda: run.save(folder / "run.json"))
     observer = Silent()
-    marker = folder / "lost"
-    if lose:
-        trainer.CHECKPOINT_INTERVAL_S = -1.0
     told = observer.updated
 
     def updated(update, total, loss):
         told(update, total, loss)
-        if lose and update == 3 and share.rank == 1 and not marker.exists():
+        if marker is not None and update == 3 and share.rank == 1 and not marker.exists():
             marker.touch()
             os._exit(1)
 
@@ -40,7 +34,30 @@ def main(folder, epochs, lose):
     Trainer(run, folder, tiny_parts(run, share=share), observer).fit()
     if share.is_first:
         (folder / "losses.json").write_text(json.dumps(observer.losses))
+
+
+def work(folder):
+    torch.set_num_threads(1)
+    share, _ = join(torch.device("cpu"))
+    trainer.CHECKPOINT_INTERVAL_S = -1.0
+    train(folder / "lost", share_run(), share, marker=folder / "marker")
+    train(folder / "muon", share_run("muon"), share)
     leave()
 
 
-main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["lose"])
+def main(folder):
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="tiny",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=1,
+        monitor_interval=0.05,
+        start_method="fork",
+    )
+    elastic_launch(config, work)(folder)
+
+
+main(Path(sys.argv[1]))

@@ -12,6 +12,8 @@ from autoseg.specs.run import Run, Schedule
 from autoseg.training.assembly import Recipe, assemble
 from autoseg.training.distributed import ALONE
 
+SHARE_EPOCHS = 5
+"""Of two updates."""
 STATISTICS = IntensityStatistics(
     mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
 )
@@ -86,10 +88,10 @@ def tiny_parts(run, *, precision=torch.float32, share=ALONE, annotated=None):
     return assemble(recipe, train_cases=cases[:2], val_cases=cases[2:])
 
 
-def share_run(*, epochs):
+def share_run(optimizer="sgd"):
     """For several processes: batches of 3, which two cannot halve, pooled Dice, augmented, averaged weights."""
     augment = (Component(name="noise"), Component(name="mirror"))
-    run = tiny_run(method(name="sgd", augment=augment, weight_average=0.9), epochs=epochs)
+    run = tiny_run(method(name=optimizer, augment=augment, weight_average=0.9), epochs=SHARE_EPOCHS)
     pooled = run.configuration.model_copy(update={"batch_size": 3, "batch_dice": True})
     return run.model_copy(update={"configuration": pooled})
 
