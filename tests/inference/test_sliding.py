@@ -185,6 +185,25 @@ def test_threads_do_not_change_the_logits(mirror_axes: tuple[int, ...]) -> None:
     torch.testing.assert_close(results[2], results[0])
 
 
+@pytest.mark.parametrize(("windows", "flips", "wanted"), [(1, 1, 4), (3, 1, 4), (4, 1, 1), (1, 8, 1)])
+def test_fewer_passes_than_threads_share_them(windows: int, flips: int, wanted: int) -> None:
+    class Watch(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.add(torch.get_num_threads())
+            return x
+
+    seen: set[int] = set()
+    threads, passes = torch.get_num_threads(), Passes((Watch(),), ((),) * flips, torch.device("cpu"), "float32")
+    try:
+        torch.set_num_threads(4)
+        given = [torch.randn(1, 4, 4, 4) for _ in range(windows)]
+        found = list(forward.mean_logits(passes, given, planar=False))
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == {wanted}
+    torch.testing.assert_close(torch.stack(found), torch.stack(given))
+
+
 def test_without_networks_there_is_nothing_to_average() -> None:
     with pytest.raises(ValueError, match="no network"):
         predict_logits([], torch.zeros(1, 8, 8, 8), patch_size_voxels=(8, 8, 8))
