@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks._blocks.deformable import DeformableConv2d, DeformableConv3d
+from autoseg.networks._blocks.sound import Conv2d, Conv3d
 from autoseg.networks._blocks.upsampling import join
 from autoseg.networks._cost import SHARED_CHANNELS
 from autoseg.specs.plan import Topology
@@ -36,7 +37,7 @@ class AlignedLayer(nn.Module):
         super().__init__()
         axes, taps = len(kernel), int(torch.Size(kernel).numel())
         padding = tuple(edge // 2 for edge in kernel)
-        plain: Callable[..., nn.Module] = nn.Conv2d if axes == 2 else nn.Conv3d
+        plain: Callable[..., nn.Module] = Conv2d if axes == 2 else Conv3d
         deformable: Callable[..., nn.Module] = DeformableConv2d if axes == 2 else DeformableConv3d
         self.offsets = plain(channels + guide, taps * axes, kernel, padding=padding)
         self.conv = deformable(channels, channels, kernel, padding=padding)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks._blocks.normalization import InstanceNorm
+from autoseg.networks._blocks.sound import Conv2d, Conv3d
 from autoseg.networks._options import BlockOptions
 from autoseg.specs.plan import Topology
 
@@ -43,7 +44,7 @@ class Style:
         }
         dropout = nn.Dropout2d if flat else nn.Dropout3d
         return cls(
-            conv=nn.Conv2d if flat else nn.Conv3d,
+            conv=Conv2d if flat else Conv3d,
             norm=partial(norms[options.norm], eps=options.norm_eps),
             activation=activations[options.activation],
             dropout=partial(dropout, options.dropout) if options.dropout else None,
