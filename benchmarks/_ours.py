@@ -32,7 +32,7 @@ def step(request: dict[str, Any]) -> dict[str, Any]:
     from autoseg.specs.plan import Plan
     from autoseg.specs.splits import Splits
     from autoseg.training.assembly import Recipe, assemble
-    from autoseg.training.trainer import gradient_step
+    from autoseg.training.step import gradient_step
 
     keep_freed_memory()
     workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]

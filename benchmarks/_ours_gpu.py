@@ -10,7 +10,7 @@ from typing import Any
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
     """Figures of an epoch's updates of fold 0, as the training loop runs them."""
-    from autoseg.training.trainer import gradient_step
+    from autoseg.training.step import gradient_step
     from benchmarks._gpu_watch import timed_updates
     from benchmarks._ours_training import _assembled
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoseg.specs.plan import Configuration
-    from autoseg.training.trainer import Parts
+    from autoseg.training.step import Parts
 
 CONFIGURATION = "3d_fullres"
 
@@ -42,7 +42,7 @@ def augment(request: dict[str, Any]) -> dict[str, Any]:
 
 def step(request: dict[str, Any]) -> dict[str, Any]:
     """Seconds of single training updates of fold 0, loading and augmentation included, as the training loop runs."""
-    from autoseg.training.trainer import gradient_step
+    from autoseg.training.step import gradient_step
 
     parts, configuration, clip = _assembled(request)
     stream, seconds = parts.train.stream(0), []
@@ -64,7 +64,7 @@ def split(request: dict[str, Any]) -> dict[str, Any]:
     """Mean seconds of the parts of a step, one after another: nothing is read ahead."""
     import torch
 
-    from autoseg.training.trainer import gradient_step
+    from autoseg.training.step import gradient_step
     from benchmarks._clock import Clock
 
     parts, _, clip = _assembled(request)
@@ -89,7 +89,7 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
 
     from autoseg.planning.methods import load_method
     from autoseg.training.optim import build_optimizer
-    from autoseg.training.trainer import gradient_step
+    from autoseg.training.step import gradient_step
 
     (parts, configuration, clip), (other, *_) = _assembled(request), _assembled(request)
     network, stream = other.state.network, parts.train.stream(0)

@@ -31,7 +31,7 @@ from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.plan import Configuration, Preprocessing, Resampling, Topology
 from autoseg.training.assembly import Recipe, assemble
 from autoseg.training.loader import Batch
-from autoseg.training.trainer import gradient_step
+from autoseg.training.step import gradient_step
 from benchmarks import _reference as plain
 from benchmarks.ratchet import Pair, RowMaker
 

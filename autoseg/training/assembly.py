@@ -24,7 +24,7 @@ from autoseg.training.distributed import ALONE, Share
 from autoseg.training.loader import BatchLoader, CaseReader
 from autoseg.training.objective import Objective
 from autoseg.training.optim import WeightAverage, build_optimizer
-from autoseg.training.trainer import Parts, gradient_step
+from autoseg.training.step import Parts, gradient_step
 
 logger = logging.getLogger(__name__)
 WARM_UP_STEPS = 3

@@ -8,79 +8,33 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
-from autoseg.augment._pipeline import Pipeline
 from autoseg.core.atomic import named_disk_errors, remove_partial, write_bytes, write_text
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.seeds import derive_seed
 from autoseg.devices.memory import peak_memory_bytes
 from autoseg.io.weights import save_weights
-from autoseg.losses._partial import Annotated
 from autoseg.specs.run import Run
 from autoseg.training.agreement import BEST, CHECKPOINT, FINAL, LOG, settings_digest
-from autoseg.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from autoseg.training.distributed import ALONE, Share
+from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.interrupts import StopRequest
-from autoseg.training.loader import Batch, BatchLoader
-from autoseg.training.objective import Objective, Outputs
+from autoseg.training.loader import Batch
 from autoseg.training.optim import set_learning_rate
 from autoseg.training.pace import Pace
 from autoseg.training.progress import EpochLog, Progress
 from autoseg.training.schedule import average_decay, learning_rate
+from autoseg.training.step import Parts, autocast, gradient_step
 
 logger = logging.getLogger(__name__)
 Validate = Callable[[torch.nn.Module], dict[str, float | None]]
-Judged = tuple[Outputs, torch.Tensor, Sequence[Annotated] | None]
 CHECKPOINT_INTERVAL_S = 60.0
 """Work lost at most when the process is killed."""
-
-
-@dataclass
-class Parts:
-    """Everything the loop moves, built by `autoseg.training.assembly`.
-
-    Attributes:
-        state: Network, optimiser, weight average, gradient scaler.
-        objective: Loss and counts from logits and labels.
-        augment: Turns raw training patches into network input.
-        centre_crop: The same without augmentation, for validation.
-        train: Training batches.
-        validation: Batches of the held-out cases.
-        device: Where the network lives.
-        precision: Autocast type; float32 is off.
-        accumulate: Parts that a batch goes through the network in.
-        share: Of each batch that this process takes.
-        is_partly_annotated: Whether a case annotates some of the labels only.
-    """
-
-    state: TrainingState
-    objective: Objective
-    augment: Pipeline
-    centre_crop: Pipeline
-    train: BatchLoader
-    validation: BatchLoader
-    device: torch.device
-    precision: torch.dtype
-    accumulate: int = 1
-    share: Share = ALONE
-    is_partly_annotated: bool = False
-
-    def judged(self, outputs: Outputs, labels: torch.Tensor, annotated: Sequence[Annotated] | None) -> Judged:
-        """What the objective sees: outputs and labels of all processes' samples, and the labels that they annotate."""
-        share = self.share
-        if share.world == 1:
-            return outputs, labels, annotated
-        size = self.train.batch_size
-        if self.is_partly_annotated:
-            every = share.gather_objects(annotated or (None,) * len(labels))
-            annotated = None if set(every) == {None} else every
-        return share.gather_outputs(outputs, size), share.gather(labels, size), annotated
 
 
 class Observer(Protocol):
@@ -296,47 +250,6 @@ class Trainer:
         log = self.folder / LOG
         if is_first and log.is_file():
             write_text(log, "".join(_lines_until(log, self.progress.update)))
-
-
-def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
-    """Augment, forward, backward, clip and step; returns the loss.
-
-    A batch that goes through the network in parts holds the activations of one part at a time; the loss is the mean
-    of the parts', which is that of the whole batch where it is a mean over samples, and no norm over the batch is used.
-    """
-    state = parts.state
-    image, labels = parts.augment(
-        batch.image.to(parts.device, non_blocking=True),
-        batch.labels.to(parts.device, non_blocking=True),
-        seeds=batch.seeds,
-    )
-    state.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=parts.device)
-    for rows, annotated in batch.split(parts.accumulate):
-        with autocast(parts):
-            outputs = state.network(image[rows])
-        judged = parts.judged(outputs, labels[rows], annotated)
-        loss = parts.objective.loss(*judged) * (len(image[rows]) / len(image))
-        # torch leaves `backward` without types.
-        scaled: Any = loss if state.scaler is None else state.scaler.scale(loss)
-        scaled.backward()
-        total += loss.detach()
-    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    parts.share.sum_gradients(parameters)
-    if state.scaler is None:
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
-        state.optimizer.step()
-    else:
-        state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-    return float(total)
-
-
-def autocast(parts: Parts) -> torch.autocast:
-    """Autocast context of a run; float32 switches it off."""
-    return torch.autocast(parts.device.type, dtype=parts.precision, enabled=parts.precision != torch.float32)
 
 
 def _lines_until(log: Path, update: int) -> list[str]:
