@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,25 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"AUTOSEG_TEST_DATA={named} is not a folder")
     return folder
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`full_disk("image*", after=2)`: the third file that matches, and those after it, cannot be flushed."""
+
+    def fill(pattern: str = "*", *, after: int = 0) -> None:
+        left, flush = [after], os.fsync
+
+        def fsync(handle: int) -> None:
+            if Path(f"/proc/self/fd/{handle}").readlink().match(pattern):
+                if left[0] == 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                left[0] -= 1
+            flush(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    return fill
 
 
 class Cluster:

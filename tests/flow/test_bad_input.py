@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -260,23 +258,6 @@ def test_masks_are_not_written_among_the_images(trained, command):
     result = command("predict", "-i", images, "-o", images, *QUIET, workspace=trained)
     assert result.code == 2
     assert result.lines == [f"autoseg: {images} is where the images are: choose another output folder"]
-
-
-@pytest.fixture
-def full_disk(monkeypatch):
-    """`full_disk("name*")`: files that match cannot be flushed any more."""
-
-    def fill(pattern):
-        original = os.fsync
-
-        def fsync(handle):
-            if Path(f"/proc/self/fd/{handle}").readlink().match(pattern):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            original(handle)
-
-        monkeypatch.setattr(os, "fsync", fsync)
-
-    return fill
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,18 +149,9 @@ def test_a_missing_case_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", range(4))
 def test_a_full_disk_is_one_line_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+    tmp_path: Path, full_disk: Callable[..., None], written: int
 ) -> None:
-    left = [written]
-    real = os.fsync
-
-    def fill_up(handle: int) -> None:
-        if left[0] == 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        left[0] -= 1
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", fill_up)
+    full_disk(after=written)
     with pytest.raises(AutosegError, match=r"cannot write .*free some space"):
         _saved(tmp_path)
     assert list(tmp_path.iterdir()) == []

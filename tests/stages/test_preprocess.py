@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,21 +214,12 @@ def test_no_usable_case_is_an_error(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("written", [0, 6, 10])
 def test_a_full_disk_stops_with_one_line_and_no_half_case(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, written: int
+    workspace: Workspace, full_disk: Callable[..., None], monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    left = [written]
-    real = os.fsync
-
-    def fill_up(handle: int) -> None:
-        if left[0] == 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        left[0] -= 1
-        real(handle)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fill_up)
-        with pytest.raises(StorageError, match=r"cannot write .*free some space"):
-            _run(workspace)
+    full_disk(after=written)
+    with pytest.raises(StorageError, match=r"cannot write .*free some space"):
+        _run(workspace)
+    monkeypatch.undo()
     for folder in workspace.prepared(NAME).glob("cases_*"):
         assert all(path.name == case for path, case in zip(sorted(folder.iterdir()), stored_cases(folder), strict=True))
     assert _run(workspace).quarantined == {}

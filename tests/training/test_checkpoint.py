@@ -1,8 +1,5 @@
 """Checkpoints restore everything, are written whole or not at all, and name what is wrong with them."""
 
-import errno
-import os
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -78,14 +75,10 @@ def test_a_file_of_another_program_is_named(tmp_path):
         load_checkpoint(tmp_path / "a", state_after(0), run_digest="abc")
 
 
-def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, full_disk):
     state = state_after(0)
     save_checkpoint(tmp_path / "a", state, progress={"update": 1}, run_digest="abc")
-
-    def fsync(_handle):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    full_disk()
     with pytest.raises(StorageError, match="free some space"):
         save_checkpoint(tmp_path / "a", state, progress={"update": 2}, run_digest="abc")
     assert load_checkpoint(tmp_path / "a", state, run_digest="abc") == {"update": 1}
