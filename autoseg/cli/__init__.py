@@ -14,9 +14,12 @@ from typing import NoReturn
 from cyclopts import CycloptsError
 
 from autoseg.cli import comparing, data, learning, packing, sharing, using  # noqa: F401 - they register their commands
-from autoseg.cli.app import CTRL_C, DONE, RESUMABLE, USER_ERROR, app
+from autoseg.cli.app import CTRL_C, DONE, RESUMABLE, USER_ERROR, Common, app, flow
 from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.workers import use_scheduler
+
+for documented in (*(app[verb].default_command for verb in app if not verb.startswith("-")), Common, learning.Training):
+    flow(documented)
 
 
 def main() -> None:

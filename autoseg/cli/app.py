@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -93,8 +95,21 @@ app = App(
     version=__version__,
     version_flags=["--version"],
     help_flags=["--help", "-h"],
+    help_format="plaintext",  # see `flow`
     suppress_keyboard_interrupt=False,
 )
+
+
+_WRAPPED = re.compile(r"(?<=\S)\n(?=\S)|\n {8,}")
+"""Line ends of a cleaned docstring within a paragraph, and before the further lines of an argument."""
+
+
+def flow(documented: object) -> None:
+    """Make a docstring plain text for the help: paragraphs in one line each, without marks of code.
+
+    Help in plain text takes a fifth less start-up than with a parser of Markdown, but prints what it is given.
+    """
+    documented.__doc__ = _WRAPPED.sub(" ", inspect.cleandoc(documented.__doc__ or "")).replace("`", "")
 
 
 def own_options(flags: Mapping[str, str], pairs: Sequence[str], *, command: str) -> tuple[tuple[str, str], ...]:

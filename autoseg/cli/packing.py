@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -27,7 +27,9 @@ from autoseg.cli.app import (
     own_options,
 )
 from autoseg.core.errors import SpecError
-from autoseg.specs.document import Component
+
+if TYPE_CHECKING:
+    from autoseg.specs.document import Component
 
 OptionalInput = Annotated[Path | None, Parameter(name=["--input", "-i"])]
 OptionalOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
@@ -151,6 +153,8 @@ def submit(
 
 def _component(text: str) -> Component:
     """`drop_small volume_mm3=50 labels=[1,2]`: a name and options, values as JSON."""
+    from autoseg.specs.document import Component
+
     name, *pairs = text.split()
     return Component(name=name, options={key: _json(value) for key, value in map(_key_value, pairs)})
 

@@ -7,11 +7,12 @@ import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from autoseg.core.errors import RegistryError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -86,6 +87,8 @@ class Registry:
         Raises:
             RegistryError: Unknown component, unknown option (with the nearest name) or a value of the wrong type.
         """
+        from pydantic import ValidationError  # a fifth of the start-up of commands that need none
+
         model: type[BaseModel] = self.load(name).Options
         try:
             return model.model_validate(dict(values or {}))

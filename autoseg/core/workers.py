@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from autoseg.core.errors import AutosegError, WorkerError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -109,8 +110,11 @@ class _Supervisor(Generic[Item, Result]):
         self.executors = [self._spawn() for _ in range(workers)]
 
     def _spawn(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context)
+        # Here, as every command imports this module and few start processes.
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
     def outcomes(self) -> Iterator[Outcome[Item, Result]]:
         running: dict[Future[Outcome[Item, Result]], tuple[int, Item]] = {}
@@ -138,7 +142,7 @@ class _Supervisor(Generic[Item, Result]):
     def _collect(self, future: Future[Outcome[Item, Result]], slot: int, item: Item) -> Outcome[Item, Result]:
         try:
             return future.result()
-        except BrokenProcessPool:
+        except BrokenExecutor:
             logger.warning("a worker died on %s; it is replaced", item)
             self.executors[slot].shutdown(wait=False)
             self.executors[slot] = self._spawn()
