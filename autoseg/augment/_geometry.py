@@ -21,6 +21,8 @@ class PatchGeometry:
         previous_values: In a cascade the label values of the previous stage, whose label map comes after the own one
             and becomes one image channel per value; empty otherwise.
         masked_channels: Channels normalised inside the non-zero mask: reset to 0 where the label is -1 (outside).
+        swapped_axis: Of the mirror axes the one whose reversal makes labels change places; None for none.
+        swapped_labels: Pairs of label values that then do, in every label map.
         context_voxels: Per axis, what of the patch the network sees on every side without labelling it; empty for none.
 
     Raises:
@@ -33,6 +35,8 @@ class PatchGeometry:
     masked_channels: tuple[int, ...] = field(default=(), kw_only=True)
     context_voxels: tuple[int, ...] = field(default=(), kw_only=True)
     previous_values: tuple[int, ...] = field(default=(), kw_only=True)
+    swapped_axis: int | None = field(default=None, kw_only=True)
+    swapped_labels: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         size = tuple(int(edge) for edge in self.patch_size_voxels)

@@ -1,4 +1,4 @@
-"""Flip along each allowed axis."""
+"""Flip along each allowed axis; where that turns left into right, labels of one side become those of the other."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Mirror:
         names = "zyx"[-geometry.dimensions :]
         allowed = geometry.mirror_axes or ()
         self.axes = tuple(axis for axis in allowed if options.axes is None or names[axis] in options.axes)
+        self.swapped_axis, self.swapped_labels = geometry.swapped_axis, geometry.swapped_labels
         self.source_size_voxels = geometry.patch_size_voxels
 
     def draw(self, generator: torch.Generator) -> tuple[int, ...] | None:
@@ -43,8 +44,13 @@ class Mirror:
         return _flip(image, params)
 
     def apply_labels(self, labels: Tensor, params: Sequence[tuple[int, ...] | None]) -> Tensor:
-        """Flip the drawn samples of (B, L, *S) in place."""
-        return _flip(labels, params)
+        """Flip the drawn samples of (B, L, *S) in place, and exchange labels where the axis is left-right."""
+        for sample, axes in zip(_flip(labels, params), params, strict=True):
+            if axes is not None and self.swapped_axis in axes:
+                for first, second in self.swapped_labels:
+                    is_first, is_second = sample == first, sample == second
+                    sample.masked_fill_(is_first, second).masked_fill_(is_second, first)
+        return labels
 
 
 def _flip(batch: Tensor, params: Sequence[tuple[int, ...] | None]) -> Tensor:

@@ -32,6 +32,21 @@ def cast_networks(networks: Iterable[nn.Module], *, device: Device, precision: P
 
 
 @dataclass(frozen=True)
+class Swap:
+    """What changes places in a mirrored copy, where labels come in left-right pairs.
+
+    Attributes:
+        axis: Of the window (without channel): its reversal turns left into right.
+        channels: Order of the input channels of a copy reversed along it; it undoes itself.
+        heads: The same of the heads.
+    """
+
+    axis: int
+    channels: tuple[int, ...]
+    heads: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Passes:
     """What is averaged.
 
@@ -40,17 +55,29 @@ class Passes:
         flips: Axes of the window (without channel) to reverse in each copy.
         device: Where the networks are.
         precision: Type to compute in; networks of another type run under autocast.
+        swap: What changes places in copies that are reversed along its axis.
     """
 
     networks: tuple[nn.Module, ...]
     flips: tuple[Axes, ...]
     device: torch.device
     precision: Precision
+    swap: Swap | None = None
 
     @property
     def count(self) -> int:
         """Passes per window."""
         return len(self.networks) * len(self.flips)
+
+    def mirrored(self, windows: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """A copy (B, C, *patch) for the networks; the windows themselves where `axes` is empty."""
+        flipped = _flip(windows, axes)
+        return flipped[:, self.swap.channels] if self.swap is not None and self.swap.axis in axes else flipped
+
+    def undone(self, outputs: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """Logits (B, heads, *patch) of such a copy, for the windows as they were."""
+        flipped = _flip(outputs, axes)
+        return flipped[:, self.swap.heads] if self.swap is not None and self.swap.axis in axes else flipped
 
     def run(self, network: nn.Module, windows: torch.Tensor) -> torch.Tensor:
         """(B, C, *patch) -> (B, heads, *patch)."""
@@ -90,7 +117,7 @@ def _on_cpu(passes: Passes, windows: Iterable[torch.Tensor], *, at_once: int) ->
     ahead = math.ceil(workers / passes.count)
 
     def one(network: nn.Module, group: torch.Tensor, axes: Axes) -> torch.Tensor:
-        return _flip(passes.run(network, _flip(group, axes)), axes)
+        return passes.undone(passes.run(network, passes.mirrored(group, axes)), axes)
 
     groups = _grouped(windows, at_once)
     first = list(islice(groups, ahead))
@@ -136,11 +163,11 @@ def _batched_mean(passes: Passes, group: torch.Tensor, copies: int) -> torch.Ten
 def _copies_of(passes: Passes, windows: torch.Tensor, flips_at_once: int) -> Iterator[torch.Tensor]:
     for first in range(0, len(passes.flips), flips_at_once):
         flips = passes.flips[first : first + flips_at_once]
-        stacked = torch.cat([_flip(windows, axes) for axes in flips])
+        stacked = torch.cat([passes.mirrored(windows, axes) for axes in flips])
         for network in passes.networks:
             outputs = passes.run(network, stacked).chunk(len(flips))
             for axes, output in zip(flips, outputs, strict=True):
-                yield _flip(output, axes)
+                yield passes.undone(output, axes)
 
 
 @torch.inference_mode()

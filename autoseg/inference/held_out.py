@@ -139,7 +139,7 @@ class HeldOut:
         if region is not None and run.configuration.region is None:
             mirror, step_size = region.mirror, region.step_size
         axes = run.mirror_axes if mirror else ()
-        return Runner(self.space, mirror_axes=axes, step_size=step_size, device=device)
+        return Runner(self.space, mirror_axes=axes, laterality=run.laterality, step_size=step_size, device=device)
 
     def _files(self, case_id: str) -> tuple[Path, ...]:
         mask, name = self.mask(case_id), self.run.configuration.name

@@ -57,6 +57,11 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
         )
     if model.predict.step_size != 0.5:
         logger.warning("nnU-Net keeps no step size with a model: predict with -step_size %s", model.predict.step_size)
+    if model.laterality is not None and model.predict.mirror:
+        raise SpecError(
+            f"nnU-Net cannot exchange the labels {model.laterality.pairs} in mirrored copies, as the model does",
+            "train with plan.laterality=drop",
+        )
     if model.member_weights:
         raise SpecError(f"nnU-Net averages members equally, the model by {model.member_weights}", "leave weights out")
     if len(model.selected) > 1:

@@ -120,6 +120,7 @@ class Predictor:
         runner = Runner(
             space_of(model, final),
             mirror_axes=model.mirror_axes if mirrors else (),
+            laterality=model.laterality,
             step_size=model.predict.step_size if step_size is None else step_size,
             device=device,
             precision=precision,
@@ -156,6 +157,7 @@ class Predictor:
         runner = Runner(
             space_of(model, (stage.name,)),
             mirror_axes=model.mirror_axes if mirrors else (),
+            laterality=model.laterality,
             step_size=region.step_size,
             device=device,
             precision=precision,

@@ -11,17 +11,21 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from autoseg.core.errors import SpecError
 from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.devices.precision import choose_precision
 from autoseg.devices.select import select_device
 from autoseg.inference.cascade import PreviousLabels, with_previous_labels
 from autoseg.inference.export import MemberLogits
-from autoseg.inference.forward import Precision, cast_networks
+from autoseg.inference.forward import Precision, Swap, cast_networks
 from autoseg.inference.sliding import predict_logits
 from autoseg.networks import context_voxels
 from autoseg.specs.case import CaseRecord
+from autoseg.specs.laterality import Laterality
 from autoseg.specs.plan import Configuration
+
+_CURE = "predict with --disable-tta, or take laterality out of model.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Runner:
         step_size: Window step as a share of the patch.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: Type to compute in; `auto` takes the fastest that the device has.
+        laterality: Labels that change places in copies mirrored left to right; None for none.
     """
 
     def __init__(
@@ -73,8 +78,10 @@ class Runner:
         step_size: float,
         device: str = "auto",
         precision: Literal["auto"] | Precision = "auto",
+        laterality: Laterality | None = None,
     ) -> None:
         self.space = space
+        self.laterality = laterality
         self.mirror_axes = tuple(mirror_axes)
         self.step_size = step_size
         self.device = select_device(device)
@@ -103,7 +110,11 @@ class Runner:
             record: How it came there.
             previous: Labels (Z, Y, X) of the previous stage on the member's grid, for a cascade.
             half: Logits in float16, however small: they wait in memory for other members.
+
+        Raises:
+            SpecError: Labels that change places have no counterpart among the outputs or inputs of the network.
         """
+        swap = self._swap(configuration, len(image))
         if previous is not None:
             image = with_previous_labels(image, previous, configuration.previous_values(self.space))
         logits = predict_logits(
@@ -116,5 +127,17 @@ class Runner:
             device=self.device,
             precision=self.precision,
             half=half,
+            swap=swap,
         )
         return MemberLogits(logits, record, configuration.preprocessing.resampling)
+
+    def _swap(self, configuration: Configuration, image_channels: int) -> Swap | None:
+        """What changes places in mirrored copies; None where none is mirrored left to right."""
+        sides = self.laterality
+        if sides is None or sides.axis not in self.mirror_axes:
+            return None
+        heads, places = sides.heads(self.space), sides.places(configuration.previous_values(self.space))
+        if heads is None or places is None:
+            raise SpecError(f"laterality: the labels {sides.pairs} of {configuration.name} cannot change places", _CURE)
+        channels = (*range(image_channels), *(image_channels + place for place in places))
+        return Swap(sides.axis, channels, heads)

@@ -6,13 +6,14 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from autoseg.core.geometry import Shape3
-from autoseg.inference.forward import Device, Passes, Precision, mean_logits
+from autoseg.inference.forward import Device, Passes, Precision, Swap, mean_logits
 from autoseg.inference.tiling import tile_slabs
 
 SIGMA_SHARE = 1 / 8
@@ -58,6 +59,7 @@ def predict_logits(
     precision: Precision = "float32",
     batch_windows: int | None = None,
     half: bool = False,
+    swap: Swap | None = None,
 ) -> torch.Tensor:
     """Average the networks' logits over windows, mirrored copies and folds.
 
@@ -74,6 +76,7 @@ def predict_logits(
         precision: Type to compute in: networks already of that type run as they are, others under autocast.
         batch_windows: Window copies per pass; None picks what is fastest on the device.
         half: Give float16, however small the volume.
+        swap: What changes places in copies mirrored along its axis, of (z, y, x).
 
     Returns:
         (heads, Z, Y, X) on the CPU, float32, or float16 above `FLOAT32_LIMIT_BYTES`.
@@ -86,7 +89,9 @@ def predict_logits(
     planar = len(patch_size_voxels) == 2
     z, y, x = (1, *patch_size_voxels) if planar else patch_size_voxels
     flips = mirror_subsets(tuple(axis - planar for axis in mirror_axes if axis >= planar))
-    passes = Passes(tuple(networks), flips, torch.device(device), precision)
+    if swap is not None:
+        swap = replace(swap, axis=swap.axis - planar)
+    passes = Passes(tuple(networks), flips, torch.device(device), precision, swap)
     if context_voxels is not None:
         front, above, left = (0, *context_voxels) if planar else context_voxels
         with torch.inference_mode():

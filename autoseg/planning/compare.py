@@ -6,14 +6,14 @@ from typing import Any
 
 from autoseg.specs.plan import Plan
 
-_COMPARED = ("configurations", "channels", "labels", "regions_class_order", "mirror_axes")
+_COMPARED = ("configurations", "channels", "labels", "regions_class_order", "mirror_axes", "laterality")
 """What a run depends on; reasons and digests may differ."""
 
 
 def changes(old: Plan, new: Plan) -> tuple[str, ...]:
     """`path: old -> new` for every value that a run depends on and that differs."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    return tuple(line for name in _COMPARED for line in _differences(name, before[name], after[name]))
+    return tuple(line for name in _COMPARED for line in _differences(name, before.get(name), after.get(name)))
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:

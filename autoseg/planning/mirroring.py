@@ -1,29 +1,74 @@
-"""Which axes may be mirrored: not left-right where labels come in left and right pairs."""
+"""Which axes may be mirrored: not left-right where labels come in left and right pairs, unless these are exchanged."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from autoseg.core.labels import IGNORE
+from autoseg.planning.frame import Frame
 from autoseg.planning.laterality import mirrored_pairs
-from autoseg.specs.fingerprint import CaseFingerprint
+from autoseg.planning.swapping import all_pairs, exchange, named_pairs
+from autoseg.specs.dataset import Dataset
+from autoseg.specs.fingerprint import CaseFingerprint, Fingerprint
+from autoseg.specs.laterality import Laterality
 from autoseg.specs.method import PlanChoices
-from autoseg.specs.plan import Decision
+from autoseg.specs.plan import Configuration, Decision
 
-_SIDES = {"left": "right", "l": "r", "lt": "rt", "lh": "rh"}
+
+@dataclass(frozen=True)
+class Mirroring:
+    """What may be mirrored.
+
+    Attributes:
+        axes: After the transpose.
+        laterality: Labels that change places along one of them; None for none.
+        decision: How this came about.
+    """
+
+    axes: tuple[int, ...]
+    laterality: Laterality | None
+    decision: Decision
+
+
+def plan_mirroring(
+    choices: PlanChoices,
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    frame: Frame,
+    configurations: Sequence[Configuration],
+) -> Mirroring:
+    """Mirror axes by `[plan] mirror_axes`, with labels in pairs dropped or exchanged by `[plan] laterality`.
+
+    Args:
+        choices: Of the method.
+        dataset: Labels.
+        fingerprint: Where they lie in each case.
+        frame: Orientations and transpose.
+        configurations: All of the plan, whose outputs must be exchangeable.
+    """
+    labels, cases = dataset.labels, fingerprint.cases
+    axes, decision = mirror_axes(choices, labels, frame.orientations, frame.transpose, cases=cases)
+    pairs = all_pairs(labels, cases) if choices.laterality == "swap" else ()
+    if not pairs:
+        return Mirroring(axes, None, decision)
+    lateral = _lateral(frame.orientations)
+    places = tuple(place for place, axis in enumerate(frame.transpose) if axis in lateral)
+    found = exchange(pairs, dataset, configurations, lateral=places)
+    if isinstance(found, str):
+        reason = f"{decision.reason}; pairs cannot be exchanged instead, as {found}"
+        return Mirroring(axes, None, decision.model_copy(update={"reason": reason}))
+    axes = (0, 1, 2) if isinstance(choices.mirror_axes, str) else choices.mirror_axes
+    if found.axis not in axes:
+        return Mirroring(axes, None, decision)
+    named = ", ".join(f"'{first}' and '{second}'" for first, second in pairs)
+    reason = f"{named} change places where axis {found.axis}, which is left-right, is mirrored"
+    return Mirroring(axes, found, _decision(axes, reason))
 
 
 def lateral_pair(names: Iterable[str]) -> tuple[str, str] | None:
     """Two labels that differ only in their side, e.g. `kidney_left` and `kidney_right`."""
-    tokens = {tuple(re.findall(r"[a-z]+|\d+", name.lower())): name for name in names}
-    for words, name in tokens.items():
-        for position, word in enumerate(words):
-            if word in _SIDES:
-                mirrored = (*words[:position], _SIDES[word], *words[position + 1 :])
-                if mirrored in tokens:
-                    return name, tokens[mirrored]
-    return None
+    return next(named_pairs(names), None)
 
 
 def mirror_axes(
@@ -50,9 +95,13 @@ def mirror_axes(
     why = _why_lateral(labels, cases)
     if why is None:
         return (0, 1, 2), _decision((0, 1, 2), "no labels come in left-right pairs, by name or position")
-    lateral = {axis for code in orientations for axis, letter in enumerate(code) if letter in "LR"}
+    lateral = _lateral(orientations)
     kept = tuple(position for position, axis in enumerate(transpose) if axis not in lateral)
     return kept, _decision(kept, f"{why}, so left-right is not mirrored")
+
+
+def _lateral(orientations: Sequence[str]) -> set[int]:
+    return {axis for code in orientations for axis, letter in enumerate(code) if letter in "LR"}
 
 
 def _why_lateral(labels: Mapping[str, int | tuple[int, ...]], cases: Sequence[CaseFingerprint]) -> str | None:

@@ -16,7 +16,8 @@ from autoseg.planning.context import Context
 from autoseg.planning.fixed_crop import fix_crop
 from autoseg.planning.frame import checked_spacing, make_frame, numbers
 from autoseg.planning.loss import check_loss
-from autoseg.planning.mirroring import mirror_axes
+from autoseg.planning.mirroring import plan_mirroring
+from autoseg.planning.precision import float32_stages
 from autoseg.planning.region import NO_FACTS, ORGAN, ORGAN_2D, ROI, ROI_2D, OrganFacts, plan_region
 from autoseg.planning.spacing import FloatArray
 from autoseg.specs.dataset import Dataset
@@ -80,7 +81,6 @@ def make_plan(
     )
     budget = budget_for(choices, device)
     context = Context(Rules(choices, budget, len(channels), len(dataset.labels)), frame, preprocessing)
-    axes, mirroring = mirror_axes(choices, dataset.labels, frame.orientations, frame.transpose, cases=fingerprint.cases)
     if choices.region is not None:
         configurations, decisions = plan_region(context, dataset, fingerprint, organ)
     else:
@@ -90,7 +90,8 @@ def make_plan(
             in_3d, reasons = _plan_3d(context)
             configurations, decisions = configurations + in_3d, decisions + reasons
     configurations = _wanted(configurations, choices)
-    warnings = check_loss(method.train, dataset, configurations)
+    warnings = (*check_loss(method.train, dataset, configurations), *float32_stages(configurations))
+    mirroring = plan_mirroring(choices, dataset, fingerprint, frame, configurations)
     by_method = bool(choices.normalization)
     explained = channel_rules.explain(channels, components, masks, relative_size, by_method=by_method)
     return Plan(
@@ -101,9 +102,10 @@ def make_plan(
         channels=channels,
         labels=dataset.labels,
         regions_class_order=dataset.regions_class_order,
-        mirror_axes=axes,
+        mirror_axes=mirroring.axes,
+        laterality=mirroring.laterality,
         configurations={configuration.name: configuration for configuration in configurations},
-        decisions=(*frame.decisions, *explained, mirroring, budget.decision, *decisions, *warnings),
+        decisions=(*frame.decisions, *explained, mirroring.decision, budget.decision, *decisions, *warnings),
     )
 
 

@@ -101,6 +101,8 @@ class PlanChoices(Section):
     """GPU memory that the reference elements stand for."""
     mirror_axes: tuple[int, ...] | Literal["all", "auto"] = "auto"
     """Axes after the transpose to mirror; `auto`: all but left-right where labels come in left-right pairs."""
+    laterality: Literal["drop", "swap"] = "drop"
+    """Where labels come in left-right pairs: `auto` leaves left-right out, or mirrors it and they change places."""
     overrides: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     """Configuration -> `spacing_mm` (of `3d_fullres`: for all), `patch_size_voxels`, `batch_size` (one number),
     `features`, `stages` (one number: that many levels, each half the size of the one before along every axis) or
@@ -120,6 +122,8 @@ class PlanChoices(Section):
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Choices without what came later keep the digest that they had before there was any of it."""
         values: dict[str, Any] = handler(self)
+        if self.laterality == "drop":
+            del values["laterality"]
         return {key: value for key, value in values.items() if value or key not in _LATER_FIELDS}
 
     @field_validator("overrides", mode="before")

@@ -7,10 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from autoseg.specs.document import Document, Section, digest_of
+from autoseg.specs.laterality import Laterality
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.plan import Configuration
 
 MODEL_FILE = "model.json"
+_LATER_FIELDS = ("member_weights", "laterality")
 
 
 class Member(Section):
@@ -41,6 +43,8 @@ class Model(Document):
     """Ending of the masks to write when the input does not say."""
     mirror_axes: tuple[int, ...]
     """Axes that may be mirrored at prediction, after the transpose."""
+    laterality: Laterality | None = None
+    """Labels that change places where left-right is mirrored; None for none."""
     predict: PredictChoices
     """Sliding-window defaults."""
     members: dict[str, Member]
@@ -59,7 +63,6 @@ class Model(Document):
     """Package -> version."""
 
     def digest(self) -> str:
-        """As of any section; without weights it is what it was before models could have any."""
-        if self.member_weights:
-            return super().digest()
-        return digest_of({key: value for key, value in self.model_dump(mode="json").items() if key != "member_weights"})
+        """As of any section; without later fields it is what it was before models could have any."""
+        values = self.model_dump(mode="json")
+        return digest_of({key: value for key, value in values.items() if value or key not in _LATER_FIELDS})

@@ -11,6 +11,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.core.registry import nearest
 from autoseg.specs.document import Component, Document, Section
 from autoseg.specs.fingerprint import IntensityStatistics
+from autoseg.specs.laterality import Laterality
 
 Orientation = Literal["as_stored", "canonical"]
 
@@ -229,10 +230,17 @@ class Plan(Document):
     """As in `dataset.json`."""
     mirror_axes: tuple[int, ...]
     """Axes after the transpose that may be mirrored, in training and at prediction."""
+    laterality: Laterality | None = None
+    """Labels that change places where left-right is mirrored; None for none."""
     configurations: dict[str, Configuration]
     """By name."""
     decisions: tuple[Decision, ...]
     """In the order they were taken."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Plans that exchange no labels keep the digest that they had before there were others."""
+        return _without(handler(self), laterality=None)
 
     def configuration(self, name: str) -> Configuration:
         """Configuration by name.

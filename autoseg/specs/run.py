@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from autoseg.specs.document import Document, Section
+from autoseg.specs.laterality import Laterality
 from autoseg.specs.method import Method
 from autoseg.specs.plan import Configuration
 
@@ -58,6 +63,8 @@ class Run(Document):
     """As in `dataset.json`."""
     mirror_axes: tuple[int, ...]
     """Axes mirrored in training."""
+    laterality: Laterality | None = None
+    """Labels that change places where left-right is mirrored; None for none."""
     train_cases: tuple[str, ...]
     """Case ids learned from."""
     val_cases: tuple[str, ...]
@@ -66,3 +73,9 @@ class Run(Document):
     """Cascade: digest of the previous stage's held-out labels of all these cases, on this configuration's grid."""
     versions: dict[str, str]
     """Package -> version."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs that exchange no labels agree with checkpoints from before there were others."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "laterality" or value is not None}

@@ -177,6 +177,7 @@ def _model(
         regions_class_order=dataset.regions_class_order if whole else first.regions_class_order,
         file_ending=dataset.file_ending,
         mirror_axes=first.mirror_axes,
+        laterality=first.laterality,
         predict=first.method.predict,
         members=members,
         selected=tuple(selected.split(JOIN)),

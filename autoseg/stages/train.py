@@ -69,8 +69,8 @@ def run(options: Options, workspace: Workspace) -> Path:
     splits = Splits.load(workspace.splits(options.dataset, method.name))
     fold = share_of_training(splits.fold(options.fold), options.train_fraction, seed=options.seed)
     configuration = plan.configuration(options.configuration)
-    place = (variant_of(method.name, options.train_fraction), configuration.name, options.fold)
-    folder = workspace.run(options.dataset, *place)
+    variant = variant_of(method.name, options.train_fraction)
+    folder = workspace.run(options.dataset, variant, configuration.name, options.fold)
     stored = workspace.cases(options.dataset, cases_digest(configuration.preprocessing))
 
     from autoseg.devices.memory import keep_freed_memory
@@ -111,9 +111,7 @@ class _Job:
 
 
 def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: str, precision: str) -> Run:
-    versions = {name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()}
     configuration = plan.configuration(options.configuration)
-    own = configuration.labels is not None
     return Run(
         dataset=options.dataset,
         fold=options.fold,
@@ -127,11 +125,12 @@ def _draft(options: Options, *, plan: Plan, method: Method, fold: Fold, device: 
         schedule=Schedule(epochs=1, iterations_per_epoch=1, validation_iterations=1),
         channels=plan.channels,
         labels=configuration.labels or plan.labels,
-        regions_class_order=configuration.regions_class_order if own else plan.regions_class_order,
+        regions_class_order=(plan if configuration.labels is None else configuration).regions_class_order,
         mirror_axes=plan.mirror_axes,
+        laterality=plan.laterality,
         train_cases=fold.train,
         val_cases=fold.val,
-        versions=versions,
+        versions={name: version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()},
     )
 
 
@@ -167,6 +166,7 @@ def _recipe(job: _Job) -> Recipe:
         space=LabelSpace.parse(draft.labels, draft.regions_class_order),
         channels=len(draft.channels),
         mirror_axes=draft.mirror_axes,
+        laterality=draft.laterality,
         seed=derive_seed(draft.seed, draft.fold),
         device=job.device,
         precision=torch_dtype(draft.precision),

@@ -17,6 +17,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
 from autoseg.networks import context_voxels, networks
 from autoseg.sampling import samplers
+from autoseg.specs.laterality import Laterality
 from autoseg.specs.method import TrainChoices
 from autoseg.specs.plan import Configuration
 from autoseg.training.checkpoint import TrainingState
@@ -47,6 +48,7 @@ class Recipe:
         device: Where to train.
         precision: Autocast type.
         share: Of each batch that this process takes.
+        laterality: Labels that change places where left-right is mirrored.
     """
 
     configuration: Configuration
@@ -58,6 +60,7 @@ class Recipe:
     device: torch.device
     precision: torch.dtype
     share: Share = ALONE
+    laterality: Laterality | None = None
 
 
 def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> Parts:
@@ -69,7 +72,7 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
     average = WeightAverage(network) if train.optimizer.weight_average > 0 else None
     scaler = torch.amp.GradScaler(recipe.device.type) if recipe.precision == torch.float16 else None
     previous = configuration.previous_values(recipe.space)
-    geometry = patch_geometry(configuration, recipe.mirror_axes, previous_values=previous)
+    geometry = patch_geometry(configuration, recipe.mirror_axes, previous_values=previous, laterality=recipe.laterality)
     augment = Pipeline(train.augment, geometry)
     centre_crop = Pipeline((), geometry)
     levels = len(configuration.topology.strides) - 1 if train.deep_supervision else 1
@@ -123,7 +126,11 @@ def estimate_step_s(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_ca
 
 
 def patch_geometry(
-    configuration: Configuration, mirror_axes: tuple[int, ...], *, previous_values: tuple[int, ...] = ()
+    configuration: Configuration,
+    mirror_axes: tuple[int, ...],
+    *,
+    previous_values: tuple[int, ...] = (),
+    laterality: Laterality | None = None,
 ) -> PatchGeometry:
     """What augmentation needs to know; a 2D patch has the axes (y, x), numbered from 0.
 
@@ -133,6 +140,8 @@ def patch_geometry(
     preprocessing, labelled = configuration.preprocessing, configuration.patch_size_voxels
     network = configuration.network
     context = context_voxels(network.name, network.options) or (0,) * len(labelled)
+    if laterality is not None and laterality.axis < shift:
+        laterality = None  # slices lie across it and are never mirrored along it
     return PatchGeometry(
         patch_size_voxels=tuple(edge + 2 * voxels for edge, voxels in zip(labelled, context, strict=True)),
         context_voxels=context,
@@ -140,6 +149,8 @@ def patch_geometry(
         mirror_axes=tuple(axis - shift for axis in mirror_axes if axis >= shift),
         masked_channels=tuple(index for index, masked in enumerate(preprocessing.mask_normalization) if masked),
         previous_values=previous_values,
+        swapped_axis=None if laterality is None else laterality.axis - shift,
+        swapped_labels=() if laterality is None else laterality.pairs,
     )
 
 
