@@ -81,13 +81,17 @@ class Brats(Converter):
             numTraining=sum(case.is_training for case in found),
             file_ending=".nii.gz",
             name=f"{self.spec().dataset_name}{edition.name}",
-            description=f"Labels of {edition.name} in nested order"
-            + (f"; absent everywhere: {', '.join(missing)}" if missing else ""),
+            description=self._described(edition) + (f"; absent everywhere: {', '.join(missing)}" if missing else ""),
             reference=self.spec().citation,
             licence=self.spec().licence,
             scoring=_scored_as(edition, found[0].folder.name),
             submission=_submitted_as(edition, found[0].folder.name),
         )
+
+    def _described(self, edition: Edition) -> str:
+        if self.options.labels == "tissues":
+            return f"Tissues of {edition.name}, one exclusive label each"
+        return f"Labels of {edition.name} in nested order"
 
     def convert_case(self, case: SourceCase, target: CaseTarget) -> None:
         edition = EDITIONS[case.details["edition"] if self.options.edition == "auto" else self.options.edition]

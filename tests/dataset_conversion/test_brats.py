@@ -266,6 +266,8 @@ def test_necrosis_joins_the_non_enhancing_tumour(
 ) -> None:
     folder = write_example(tmp_path / "s", case, label="{case}_seg", values=values, files=("t1", "t1c", "t2", "flair"))
     dataset = _convert(tmp_path / "s", tmp_path / "w", labels="tissues")
+    assert "one exclusive label each" in dataset.spec.description
+    assert "nested" not in dataset.spec.description
     assert dataset.spec.labels == {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
     assert dataset.spec.regions_class_order is None
     _, _, stored = read_case(dataset.training[0], channels=dataset.spec.channels())
