@@ -190,14 +190,12 @@ def linked(bench: Bench, kind: str) -> Path:
     return target
 
 
-def random_models(bench: Bench) -> tuple[Path, Path]:
-    """Ours and the peer's model folder, of the same architecture, with weights as initialised."""
+def random_peer_model(bench: Bench) -> Path:
+    """A model folder of the peer's planned network with weights as initialised: their values cost no time."""
     ensure_prepared(bench)
-    ours, peer = bench.work / "models" / "ours", bench.work / "models" / "peer"
-    made = required(bench.ours("random_model", workspace=bench.workspace, dataset=DATASET, output=ours))
-    axes = made.values["mirror_axes"]
-    required(bench.peers("random_model", dataset=DATASET, output=peer, mirror_axes=axes))
-    return ours, peer
+    folder = bench.work / "models" / "peer"
+    required(bench.peers("random_model", dataset=DATASET, output=folder, mirror_axes=[0, 1, 2]))
+    return folder
 
 
 def _link_for_peer(bench: Bench, folder: Path) -> None:

@@ -14,62 +14,8 @@ import numpy as np
 
 from autoseg.core.geometry import Shape3, Vector3
 from autoseg.core.labels import LabelSpace
-from autoseg.core.workspace import Workspace
 
-CONFIGURATION = "3d_fullres"
 RATE_TRIES, RATE_BYTES = 6, 1 << 29
-
-
-def step(request: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of single training updates of fold 0, loading and augmentation included, as the training loop runs."""
-    import torch
-
-    from autoseg.devices.memory import keep_freed_memory
-    from autoseg.devices.precision import torch_dtype
-    from autoseg.io.case_store import StoredCase
-    from autoseg.planning.methods import load_method
-    from autoseg.preprocessing.folder import cases_digest
-    from autoseg.specs.plan import Plan
-    from autoseg.specs.splits import Splits
-    from autoseg.training.assembly import Recipe, assemble
-    from autoseg.training.step import gradient_step
-
-    keep_freed_memory()
-    workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
-    method, plan = load_method("nnunet"), Plan.load(workspace.plan(dataset, "nnunet"))
-    configuration = plan.configuration(CONFIGURATION)
-    folder = workspace.cases(dataset, cases_digest(configuration.preprocessing))
-    fold = Splits.load(workspace.splits(dataset, "nnunet")).fold("0")
-    recipe = Recipe(
-        configuration=configuration,
-        train=method.train,
-        space=LabelSpace.parse(plan.labels, plan.regions_class_order),
-        channels=len(plan.channels),
-        mirror_axes=plan.mirror_axes,
-        seed=0,
-        device=torch.device("cpu"),
-        precision=torch_dtype(request["precision"]),
-    )
-    parts = assemble(
-        recipe,
-        train_cases=[StoredCase(folder, name) for name in fold.train],
-        val_cases=[StoredCase(folder, name) for name in fold.val],
-    )
-    stream, seconds = parts.train.stream(0), []
-    for _ in range(request["warm_up"] + request["steps"]):
-        started = time.perf_counter()
-        gradient_step(parts, next(stream), clip=method.train.optimizer.gradient_clip)
-        seconds.append(time.perf_counter() - started)
-    closing = getattr(stream, "close", None)
-    if closing is not None:  # a generator, which ends its reading thread
-        closing()
-    return {
-        "seconds": seconds[request["warm_up"] :],
-        "batch": configuration.batch_size,
-        "patch": list(configuration.patch_size_voxels),
-        "features": list(configuration.topology.features),
-        "parameters": sum(parameter.numel() for parameter in parts.state.network.parameters()),
-    }
 
 
 def rates(_request: dict[str, Any]) -> dict[str, Any]:
@@ -100,45 +46,6 @@ def _least_seconds(call: Callable[[], object]) -> float:
             torch.cuda.synchronize()
         durations.append(time.perf_counter() - started)
     return min(durations)
-
-
-def random_model(request: dict[str, Any]) -> dict[str, Any]:
-    """A model folder with the nnunet plan's network and weights as initialised."""
-    import torch
-
-    from autoseg.inference.model_folder import write_model_folder
-    from autoseg.networks import networks
-    from autoseg.planning.methods import load_method
-    from autoseg.specs.model import Member, Model
-    from autoseg.specs.plan import Plan
-
-    dataset = request["dataset"]
-    plan = Plan.load(Workspace(Path(request["workspace"])).plan(dataset, "nnunet"))
-    configuration = plan.configuration(CONFIGURATION)
-    torch.manual_seed(0)
-    network = networks.build(
-        configuration.network.name,
-        configuration.network.options,
-        topology=configuration.topology,
-        channels=len(plan.channels),
-        heads=LabelSpace.parse(plan.labels, plan.regions_class_order).heads,
-    )
-    model = Model(
-        dataset=dataset,
-        method=plan.method,
-        channels=plan.channels,
-        labels=plan.labels,
-        regions_class_order=plan.regions_class_order,
-        file_ending=".nii.gz",
-        mirror_axes=plan.mirror_axes,
-        predict=load_method("nnunet").predict,
-        members={CONFIGURATION: Member(configuration=configuration, weights={}, sha256={})},
-        selected=(CONFIGURATION,),
-        selection_reason="random weights",
-        training_cases=0,
-    )
-    write_model_folder(Path(request["output"]), model, {CONFIGURATION: {"0": network.state_dict()}})
-    return {"mirror_axes": list(plan.mirror_axes)}
 
 
 def logits(request: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +120,7 @@ def shifted_masks(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run the task of the request."""
     request = json.loads(sys.argv[1])
-    tasks = {each.__name__: each for each in (rates, step, random_model, logits, export, shifted_masks)}
+    tasks = {each.__name__: each for each in (rates, logits, export, shifted_masks)}
     print(json.dumps(tasks[request["task"]](request)))
 
 

@@ -12,9 +12,9 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     """Figures of an epoch's updates of fold 0, as the training loop runs them."""
     from autoseg.training.step import gradient_step
     from benchmarks._gpu_watch import timed_updates
-    from benchmarks._ours_training import _assembled
+    from benchmarks._ours_training import assembled
 
-    parts, _, clip = _assembled({"precision": "bfloat16", "device": "cuda", **request})
+    parts, _, clip = assembled({"precision": "bfloat16", "device": "cuda", **request})
     stream = parts.train.stream(0)
     found = timed_updates(
         lambda: next(stream),

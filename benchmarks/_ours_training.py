@@ -44,7 +44,7 @@ def step(request: dict[str, Any]) -> dict[str, Any]:
     """Seconds of single training updates of fold 0, loading and augmentation included, as the training loop runs."""
     from autoseg.training.step import gradient_step
 
-    parts, configuration, clip = _assembled(request)
+    parts, configuration, clip = assembled(request)
     stream, seconds = parts.train.stream(0), []
     for _ in range(request["warm_up"] + request["steps"]):
         started = time.perf_counter()
@@ -67,7 +67,7 @@ def split(request: dict[str, Any]) -> dict[str, Any]:
     from autoseg.training.step import gradient_step
     from benchmarks._clock import Clock
 
-    parts, _, clip = _assembled(request)
+    parts, _, clip = assembled(request)
     clock = Clock()
     parts.augment = clock.timed(parts.augment, "augment in step")  # type: ignore[assignment]
     torch.nn.utils.clip_grad_norm_ = clock.timed(torch.nn.utils.clip_grad_norm_, "update")
@@ -91,7 +91,7 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
     from autoseg.training.optim import build_optimizer
     from autoseg.training.step import gradient_step
 
-    (parts, configuration, clip), (other, *_) = _assembled(request), _assembled(request)
+    (parts, configuration, clip), (other, *_) = assembled(request), assembled(request)
     network, stream = other.state.network, parts.train.stream(0)
     optimizer = build_optimizer(network, load_method("nnunet").train.optimizer)
     patches = torch.randn(configuration.batch_size, 1, *configuration.patch_size_voxels)
@@ -115,7 +115,7 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
     return {name: values[request["warm_up"] :] for name, values in seconds.items()}
 
 
-def _assembled(request: dict[str, Any]) -> tuple[Parts, Configuration, float]:
+def assembled(request: dict[str, Any]) -> tuple[Parts, Configuration, float]:
     """Live parts of fold 0 of method `nnunet`, its configuration, and its largest gradient norm."""
     import torch
 
@@ -138,12 +138,12 @@ def _assembled(request: dict[str, Any]) -> tuple[Parts, Configuration, float]:
     fold = Splits.load(workspace.splits(dataset, "nnunet")).fold("0")
     recipe = Recipe(
         configuration=configuration,
-        train=method.train,
+        train=method.train.model_copy(update={"compile": request.get("compiled", method.train.compile)}),
         space=LabelSpace.parse(plan.labels, plan.regions_class_order),
         channels=len(plan.channels),
         mirror_axes=plan.mirror_axes,
         seed=0,
-        device=torch.device("cpu"),
+        device=torch.device(request.get("device", "cpu")),
         precision=torch_dtype(request["precision"]),
     )
     parts = assemble(

@@ -15,35 +15,6 @@ from typing import Any
 CONFIGURATION = "3d_fullres"
 
 
-def step(request: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of single training updates of its own trainer on the CPU, fold 0, next batch included."""
-    import torch
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-    torch.set_num_threads(os.cpu_count() or 1)  # as its training command does on a CPU
-    plans, description = _documents(request["dataset"])
-    plans["continue_training"] = False
-    trainer = nnUNetTrainer(plans, CONFIGURATION, 0, description, torch.device("cpu"))
-    trainer.disable_checkpointing = True
-    trainer.initialize()
-    trainer.on_train_start()
-    trainer.on_epoch_start()
-    trainer.on_train_epoch_start()
-    seconds = []
-    for _ in range(request["warm_up"] + request["steps"]):
-        started = time.perf_counter()
-        trainer.train_step(next(trainer.dataloader_train))
-        seconds.append(time.perf_counter() - started)
-    trainer.on_train_end()
-    return {
-        "seconds": seconds[request["warm_up"] :],
-        "batch": trainer.configuration_manager.batch_size,
-        "patch": [int(size) for size in trainer.configuration_manager.patch_size],
-        "features": list(trainer.configuration_manager.network_arch_init_kwargs["features_per_stage"]),
-        "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
-    }
-
-
 def random_model(request: dict[str, Any]) -> dict[str, Any]:
     """A model folder with the planned network and weights as initialised."""
     import torch
@@ -116,7 +87,7 @@ def _documents(dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def main() -> None:
     """Run the task of the request."""
     request = json.loads(sys.argv[1])
-    result = {each.__name__: each for each in (step, random_model, export)}[request["task"]](request)
+    result = {each.__name__: each for each in (random_model, export)}[request["task"]](request)
     print(json.dumps(result), flush=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.run import main
 
-MAIN_JOB = ("help", "prepare", "step", "memory", "predict", "evaluate")
+MAIN_JOB = ("help", "prepare", "step", "memory", "predict_hippocampus", "evaluate")
 
 
 def arguments(given: Sequence[str]) -> list[str]:

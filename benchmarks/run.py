@@ -27,7 +27,7 @@ from benchmarks._environment import peer_environment, scorer_environment
 from benchmarks._machine import machine_facts
 from benchmarks._results import Results, Row, machine_name
 
-DAY = ("preparing", "training", "prediction", "export", "scoring", "gpu")
+DAY = ("preparing", "training", "prediction", "products", "export", "scoring", "gpu")
 """Order of the files of rows, `_rows_<word>.py`; others follow."""
 SHARE_OF_MEMORY = 0.85
 CACHE = Path.home() / ".cache" / "autoseg-benchmarks"
@@ -37,11 +37,11 @@ def find_groups(folder: Path = Path(__file__).parent) -> dict[str, Group]:
     """All that can be measured: the `GROUPS` of every file of rows, in the order of a user's day."""
 
     def place(path: Path) -> tuple[int, str]:
-        word = path.stem.removeprefix("_rows").removeprefix("_")
+        word = path.stem.removeprefix("_rows_")
         return (DAY.index(word) if word in DAY else len(DAY), word)
 
     modules = [
-        importlib.import_module(f"benchmarks.{path.stem}") for path in sorted(folder.glob("_rows*.py"), key=place)
+        importlib.import_module(f"benchmarks.{path.stem}") for path in sorted(folder.glob("_rows_*.py"), key=place)
     ]
     return {group.name: group for module in modules for group in module.GROUPS}
 
