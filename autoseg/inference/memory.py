@@ -89,14 +89,14 @@ class Pass:
         self.configuration, self.machine = configuration, machine
         self.channels, self.heads, self.extra_channels = channels, heads, extra_channels
         self.planar = configuration.dimensions == 2
-        depth, height, width = (1, *configuration.patch_size_voxels)[-3:]
+        depth, height, width = (1, *configuration.window)[-3:]
         self.patch = (depth, height, width)
         network = configuration.network
         self.price: Cost = cost(
             network.name,
             network.options,
             topology=configuration.topology,
-            patch_size_voxels=configuration.patch_size_voxels,
+            patch_size_voxels=configuration.window,
             channels=channels + extra_channels,
             heads=heads,
         )

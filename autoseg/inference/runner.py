@@ -120,7 +120,7 @@ class Runner:
         logits = predict_logits(
             networks,
             image,
-            patch_size_voxels=configuration.patch_size_voxels,
+            patch_size_voxels=configuration.window,
             context_voxels=context_voxels(configuration.network.name, configuration.network.options),
             step_size=self.step_size,
             mirror_axes=self.mirror_axes,

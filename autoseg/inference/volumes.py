@@ -80,7 +80,7 @@ class VolumeValidation:
         logits = predict_logits(
             (network,),
             whole,
-            patch_size_voxels=self.run.configuration.patch_size_voxels,
+            patch_size_voxels=self.run.configuration.window,
             context_voxels=context_voxels(network_of_run.name, network_of_run.options),
             step_size=self.run.method.predict.step_size,
             device=self.device,

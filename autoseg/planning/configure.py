@@ -37,9 +37,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Patch, network, topology and batch of one configuration, with the reasons."""
+    """Patch, network, topology and batch of one configuration, with the reasons.
+
+    Patches are multiples of the divisors.
+    """
 
     patch_size_voxels: tuple[int, ...]
+    divisors: tuple[int, ...]
     network: Component
     topology: Topology
     batch_size: int
@@ -106,7 +110,7 @@ def fit_configuration(
         "levels set by the method" if "stages" in overrides else "halved while edges stay >= 4 and spacings within 2x"
     )
     decisions = _decisions(name, fit, start, batch_decision, network, rule=rule)
-    return Fitted(fit.pooling.patch_size_voxels, network, fit.topology, batch, decisions)
+    return Fitted(fit.pooling.patch_size_voxels, tuple(fit.pooling.divisors), network, fit.topology, batch, decisions)
 
 
 def network_for(pooling: Pooling, rules: Rules) -> Component:

@@ -17,6 +17,7 @@ from autoseg.planning.configure import Fitted
 from autoseg.planning.context import Context
 from autoseg.planning.frame import checked_spacing, numbers
 from autoseg.planning.spacing import FloatArray
+from autoseg.planning.topology import smaller_patch
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.method import RegionChoices
@@ -256,6 +257,7 @@ def _second_stage(
     labels, order = _targets(dataset, _target_names(dataset.label_space(), region, choices))
     first = None if choices.model is not None else organ_stage
     update = {"region": region, "previous_stage": first, "labels": labels, "regions_class_order": order}
+    shared, reasons = _part_for_training(context, name, fitted, choices.cpu_patch_share)
     low, high = region.volume_ml
     plausible = Decision(
         topic=f"{name} plausible organ",
@@ -270,7 +272,23 @@ def _second_stage(
         f"boxes fit one that is {share:.0%} of the median case",
     )
     batch_dice = Decision(topic=f"{name} batch Dice", value="pooled over the batch", reason="targets are small")
-    return stage.model_copy(update=update), (where, plausible, *fitted.decisions, batch_dice)
+    return stage.model_copy(update=update | shared), (where, plausible, *fitted.decisions, *reasons, batch_dice)
+
+
+def _part_for_training(
+    context: Context, name: str, fitted: Fitted, share: float
+) -> tuple[dict[str, tuple[int, ...]], tuple[Decision, ...]]:
+    """Patch and window where training sees a part of what prediction does; nothing where they are equal."""
+    window = fitted.patch_size_voxels
+    part = smaller_patch(window, fitted.divisors, most_voxels=share * math.prod(window))
+    if context.rules.budget.operations is None or part == window:
+        return {}, ()
+    decision = Decision(
+        topic=f"{name} training patch",
+        value=f"{numbers(part)} voxels",
+        reason=f"at most {share:.0%} of the window that is predicted at once, for more updates in the time of a CPU",
+    )
+    return {"patch_size_voxels": part, "window_size_voxels": window}, (decision,)
 
 
 def _usual_crop(context: Context, region: Region, extents_mm: Sequence[Vector3]) -> tuple[FloatArray, float]:

@@ -132,6 +132,23 @@ def _reduced(patch: tuple[int, ...], axis: int, voxels: int) -> tuple[int, ...]:
     return (*patch[:axis], patch[axis] - voxels, *patch[axis + 1 :])
 
 
+def smaller_patch(
+    patch_size_voxels: tuple[int, ...], divisors: Sequence[int], *, most_voxels: float
+) -> tuple[int, ...]:
+    """Part of a patch for the same network: a divisor at a time off the axis that is longest relative to the patch.
+
+    No axis falls below twice its divisor; ties take the last axis (our rule).
+    """
+    part = patch_size_voxels
+    while math.prod(part) > most_voxels:
+        able = [axis for axis, edge in enumerate(part) if edge >= 3 * divisors[axis]]
+        if not able:
+            return part
+        axis = max(able, key=lambda index: (part[index] / patch_size_voxels[index], index))
+        part = _reduced(part, axis, divisors[axis])
+    return part
+
+
 def features_per_stage(base: int, cap: int, stages: int) -> tuple[int, ...]:
     """Channels doubling per stage up to `cap`."""
     return tuple(min(cap, base * 2**stage) for stage in range(stages))

@@ -125,6 +125,7 @@ _ROWS: tuple[tuple[str, Callable[[Configuration], str]], ...] = (
     ("spacing (mm)", _spacing),
     ("median case", lambda one: _join(one.median_shape_voxels)),
     ("patch", lambda one: _join(one.patch_size_voxels)),
+    ("window", lambda one: _join(one.window)),
     ("batch", lambda one: str(one.batch_size)),
     ("channels", lambda one: " ".join(str(width) for width in one.topology.features)),
     ("blocks", lambda one: " ".join(str(blocks) for blocks in one.topology.encoder_blocks)),

@@ -60,6 +60,17 @@ class RegionChoices(Section):
     """Average the first stage over mirrored copies: eight times its time, for a box that hardly changes."""
     time_share: float = Field(default=0.25, gt=0, lt=1)
     """Share of the training time that goes to all folds of the first stage together."""
+    cpu_patch_share: float = Field(default=1.0, gt=0, le=1)
+    """On a CPU the second stage learns from patches that are at most this share of the window that it predicts with:
+    the organ's box and mask give the context, and the time is enough for more updates."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Choices that train on whole windows keep the digest that they had before there was anything else."""
+        values: dict[str, Any] = handler(self)
+        if self.cpu_patch_share == 1:
+            del values["cpu_patch_share"]
+        return values
 
 
 class PlanChoices(Section):

@@ -129,7 +129,7 @@ class Region(Section):
     """Whether the first stage averages over mirrored copies."""
 
 
-_LATER_FIELDS = ("labels", "regions_class_order", "region")
+_LATER_FIELDS = ("labels", "regions_class_order", "region", "window_size_voxels")
 """Left out of documents where they are None, so that plans and runs without them keep their digests."""
 
 
@@ -160,6 +160,13 @@ class Configuration(Section):
     """Of `labels`, where they are regions."""
     region: Region | None = None
     """Where this network looks; None for the whole case."""
+    window_size_voxels: tuple[int, ...] | None = None
+    """Window of prediction, as the patch; None is the patch."""
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Voxels that the network sees at once in prediction."""
+        return self.window_size_voxels or self.patch_size_voxels
 
     @property
     def dimensions(self) -> int:

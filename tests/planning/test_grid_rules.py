@@ -19,6 +19,7 @@ from autoseg.planning.topology import (
     pad_to_multiple,
     pool,
     shrink,
+    smaller_patch,
 )
 
 SPACINGS = st.lists(st.floats(0.3, 8.0), min_size=3, max_size=3)
@@ -132,3 +133,25 @@ def test_padding_and_widths() -> None:
     assert features_per_stage(32, 320, 6) == (32, 64, 128, 256, 320, 320)
     assert cut((1, 3), 4) == (1, 3, 3, 3)
     assert cut((1, 3, 4), 2) == (1, 3)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2, 4, 8, 16]), st.integers(1, 12)), min_size=2, max_size=3),
+    st.floats(0.01, 1.0),
+)
+def test_part_of_a_patch(axes: list[tuple[int, int]], share: float) -> None:
+    divisors = tuple(divisor for divisor, _ in axes)
+    patch = tuple(divisor * blocks for divisor, blocks in axes)
+    most = share * math.prod(patch)
+    part = smaller_patch(patch, divisors, most_voxels=most)
+    assert all(edge % divisor == 0 for edge, divisor in zip(part, divisors, strict=True))
+    assert all(
+        min(2 * divisor, edge) <= smaller <= edge for smaller, edge, divisor in zip(part, patch, divisors, strict=True)
+    )
+    if math.prod(part) > most:  # nothing more to take
+        assert all(edge < 3 * divisor for edge, divisor in zip(part, divisors, strict=True))
+
+
+def test_parts_keep_the_proportions() -> None:
+    assert smaller_patch((112, 112, 144), (16, 16, 16), most_voxels=0.35 * 112 * 112 * 144) == (80, 80, 96)
+    assert smaller_patch((64, 64), (16, 16), most_voxels=64 * 64) == (64, 64)

@@ -18,11 +18,14 @@ from autoseg.specs.method import Method
 from autoseg.specs.plan import Plan, Region
 
 CPU = DeviceBudget(kind="cpu", description="a test machine", gflops=400.0)
+GPU = DeviceBudget(kind="gpu", description="a test GPU", memory_gb=8.0)
 LIVER, TUMOUR = 1_200_000, 30_000
 NAMES = ("liver", "tumour")
 
 
-def plan_of(make_fingerprint, make_dataset, *, counts=((LIVER, TUMOUR),), facts=None, names=NAMES, region=None):
+def plan_of(
+    make_fingerprint, make_dataset, *, counts=((LIVER, TUMOUR),), facts=None, names=NAMES, region=None, device=CPU
+):
     """Plan of abdomens of 300 x 400 x 400 mm at 1.6 x 1 x 1 mm, whose cases take the counts in turn."""
     fingerprint = make_fingerprint((1.6, 1.0, 1.0), (188, 400, 400), cases=10)
     cases = [
@@ -34,7 +37,7 @@ def plan_of(make_fingerprint, make_dataset, *, counts=((LIVER, TUMOUR),), facts=
     chosen = method.plan.region.model_copy(update=region or {})
     method = method.model_copy(update={"plan": method.plan.model_copy(update={"region": chosen})})
     facts = OrganFacts(((210.0, 180.0, 200.0),) * 3) if facts is None else facts
-    return make_plan(make_dataset(("CT",), names), fingerprint, method, device=CPU, organ=facts)
+    return make_plan(make_dataset(("CT",), names), fingerprint, method, device=device, organ=facts)
 
 
 def reason(plan: Plan, topic: str) -> str:
@@ -83,6 +86,23 @@ def test_the_second_stage_is_fitted_to_the_box(make_fingerprint, make_dataset) -
     assert whole.median_shape_voxels == (188, 400, 400)
     narrow = plan_of(make_fingerprint, make_dataset, region={"margin_mm": 0.0}).configurations[ROI]
     assert narrow.median_shape_voxels == (round(210 / 1.6), 180, 200)
+
+
+def test_the_second_stage_learns_from_parts_of_its_window(make_fingerprint, make_dataset) -> None:
+    part = plan_of(make_fingerprint, make_dataset)
+    whole = plan_of(make_fingerprint, make_dataset, region={"cpu_patch_share": 1.0})
+    roi, full = part.configurations[ROI], whole.configurations[ROI]
+    assert roi.window == full.window == full.patch_size_voxels
+    assert full.window_size_voxels is None
+    assert 0.2 < math.prod(roi.patch_size_voxels) / math.prod(roi.window) <= 0.35
+    assert (roi.topology, roi.network, roi.batch_size) == (full.topology, full.network, full.batch_size)
+    assert "at most 35%" in reason(part, f"{ROI} training patch")
+    assert "window_size_voxels" not in json.loads(whole.to_json())["configurations"][ROI]
+
+
+def test_parts_of_windows_are_for_cpus(make_fingerprint, make_dataset) -> None:
+    roi = plan_of(make_fingerprint, make_dataset, device=GPU).configurations[ROI]
+    assert roi.window == roi.patch_size_voxels
 
 
 def test_the_host_and_the_plausible_volumes_come_from_the_cases(make_fingerprint, make_dataset) -> None:
