@@ -200,7 +200,7 @@ def random_peer_model(bench: Bench) -> Path:
 
 def _link_for_peer(bench: Bench, folder: Path) -> None:
     """The same files under the peer's own `dataset.json`: it takes an optional key that is null for a given one."""
-    target = bench.peer_raw / DATASET
+    target = bench.peer_raw / folder.name
     target.mkdir(parents=True, exist_ok=True)
     for kind in ("imagesTr", "labelsTr"):
         if not (target / kind).is_symlink():
