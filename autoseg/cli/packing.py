@@ -42,6 +42,7 @@ def ensemble(
     method: str = "autoseg",
     configurations: Configurations = (),
     folds: Folds = (),
+    search_weights: Flag = False,
     common: Common = COMMON,
 ) -> int:
     """Choose what predicts by the scores of the held-out cases, and pack it into a model folder.
@@ -51,12 +52,17 @@ def ensemble(
         method: Name of the method.
         configurations: Only these [default: all that are trained].
         folds: Only these [default: all that are trained].
+        search_weights: Try unequal shares where an average is selected, and keep them where they are worth it.
     """
     workspace = common.open("ensemble")
     from autoseg.stages import ensemble as stage
 
     options = stage.Options(
-        workspace.resolve_dataset(dataset), method=method, configurations=configurations, folds=folds
+        workspace.resolve_dataset(dataset),
+        method=method,
+        configurations=configurations,
+        folds=folds,
+        search_weights=search_weights,
     )
     logger.info("model: %s", stage.run(options, workspace))
     return DONE

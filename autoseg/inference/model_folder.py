@@ -150,7 +150,9 @@ def checked_weights(model: Model, final: Sequence[str], asked: Mapping[str, floa
             raise SpecError(f"'{name}' has a weight, but is not averaged", nearest(name, final))
         if not (math.isfinite(weight) and weight > 0):
             raise SpecError(f"the weight of '{name}' is {weight:g}", "give a positive number, or leave the member out")
-    chosen = dict(asked) or model.member_weights
+    # The model's own were found for the average that it selected: in another one they would tip the scales.
+    own = model.member_weights if set(final) == set(model.selected) else {}
+    chosen = dict(asked) or own
     return {name: chosen.get(name, 1.0) for name in final}
 
 

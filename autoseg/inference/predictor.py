@@ -17,6 +17,7 @@ from autoseg.core.geometry import Geometry
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.forward import Precision
 from autoseg.inference.model_folder import LoadedMember, checked_weights, load_members, read_model, space_of
+from autoseg.inference.record import chosen_step_size
 from autoseg.inference.region import merge_found
 from autoseg.inference.region_stage import RegionStage
 from autoseg.inference.runner import PreparedCase, RawImage, Runner
@@ -108,7 +109,7 @@ class Predictor:
             weights: Member -> share in the average, 1 where it is not named; None takes the model's.
 
         Raises:
-            SpecError: Not a model folder, or a configuration or fold that the model does not have.
+            SpecError: Not a model folder, a configuration or fold that the model does not have, or a wrong window step.
             CheckpointError: Missing or damaged weights.
         """
         folder = Path(folder)
@@ -121,7 +122,7 @@ class Predictor:
             space_of(model, final),
             mirror_axes=model.mirror_axes if mirrors else (),
             laterality=model.laterality,
-            step_size=model.predict.step_size if step_size is None else step_size,
+            step_size=chosen_step_size(model, step_size),
             device=device,
             precision=precision,
         )

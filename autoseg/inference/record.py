@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from autoseg.core.errors import SpecError
 from autoseg.inference.steps import read_steps
 from autoseg.specs.model import Model
 from autoseg.specs.prediction import PredictionRecord
@@ -38,7 +39,7 @@ def prediction_record(folder: Path, model: Model, asked: Settings) -> Prediction
         asked: Settings of the call.
 
     Raises:
-        SpecError: `postprocess.json` is damaged.
+        SpecError: `postprocess.json` is damaged, or the window step is none.
         RegistryError: It names a step or an option that does not exist.
     """
     final = asked.configurations or model.selected
@@ -50,8 +51,21 @@ def prediction_record(folder: Path, model: Model, asked: Settings) -> Prediction
         configurations=final,
         folds=asked.folds,
         mirror_axes=model.mirror_axes if mirrors else (),
-        step_size=model.predict.step_size if asked.step_size is None else asked.step_size,
+        step_size=chosen_step_size(model, asked.step_size),
         precision=asked.precision,
         weights=asked.weights,
         steps=read_steps(folder, model, final) if asked.postprocess else (),
     )
+
+
+def chosen_step_size(model: Model, asked: float | None) -> float:
+    """Window step as a share of the patch: larger ones would leave gaps.
+
+    Raises:
+        SpecError: It is not above 0 and at most 1.
+    """
+    if asked is None:
+        return model.predict.step_size
+    if not 0 < asked <= 1:
+        raise SpecError(f"the window step is {asked:g} of the patch", "give a share above 0 and at most 1, such as 0.5")
+    return asked

@@ -87,10 +87,56 @@ def previous_runs(root: Path, runs: Mapping[str, Sequence[ScoredRun]]) -> dict[s
     return found
 
 
-def cross_validated_dice(runs: Sequence[ScoredRun], cases: Collection[str] | None) -> float:
-    """Mean over regions of the mean over all folds' held-out cases, or some of them (undefined scores left out)."""
-    scored = [case for each in runs for case in each.report.cases if cases is None or case.id in cases]
-    rows = [{region: metrics["dice"].value for region, metrics in case.regions.items()} for case in scored]
+def check_alike(runs: Mapping[str, Sequence[ScoredRun]]) -> None:
+    """Folds of one configuration are averaged: they must be one network on one grid, with one meaning of its heads.
+
+    Raises:
+        DatasetError: A fold was trained by another plan.
+    """
+    for name, group in runs.items():
+        for other in group[1:]:
+            differing = [key for key, value in _made(group[0].run).items() if value != _made(other.run)[key]]
+            if differing:
+                raise DatasetError(
+                    f"{name}: fold {other.run.fold} was trained with another {', '.join(differing)} than fold "
+                    f"{group[0].run.fold}",
+                    "train it again with --replan, or leave it out with -f",
+                )
+
+
+def _made(run: Run) -> dict[str, object]:
+    """What a prediction depends on."""
+    own = run.configuration
+    return {
+        "preprocessing": own.preprocessing,
+        "patch size": own.patch_size_voxels,
+        "network": (own.network, own.topology),
+        "previous stage": (own.previous_stage, own.region),
+        "channels": run.channels,
+        "labels": (run.labels, run.regions_class_order),
+        "mirroring": run.mirror_axes,
+    }
+
+
+def held_out(run: Run) -> tuple[str, ...]:
+    """Cases that a training was judged by and did not learn from; fold `all` has none."""
+    return tuple(case for case in run.val_cases if case not in set(run.train_cases))
+
+
+def cross_validated_dice(runs: Sequence[ScoredRun], cases: Collection[str] = ()) -> float:
+    """Mean over regions of the mean over the cases that the folds held out (undefined scores left out).
+
+    Args:
+        runs: Folds of one configuration.
+        cases: Only these; empty takes all. Where nothing was held out, the cases that a training saw.
+    """
+    honest = {case for each in runs for case in held_out(each.run)}
+    rows = [
+        {region: metrics["dice"].value for region, metrics in case.regions.items()}
+        for each in runs
+        for case in each.report.cases
+        if not honest or (case.id in held_out(each.run) and (not cases or case.id in cases))
+    ]
     return mean_of_regions(mean_per_region(rows)) or 0.0
 
 
@@ -99,7 +145,7 @@ def shared_cases(runs: Mapping[str, Sequence[ScoredRun]], references: Mapping[st
     folders: dict[str, dict[str, Path]] = {}
     for name, group in runs.items():
         for scored in group:
-            for case_id in set(scored.run.val_cases) - set(scored.run.train_cases):
+            for case_id in held_out(scored.run):
                 folders.setdefault(case_id, {})[name] = scored.folder / "validation"
     return tuple(
         SharedCase(case_id, found, references[case_id])

@@ -24,6 +24,7 @@ from autoseg.io.package import (
 )
 from autoseg.networks import networks
 from autoseg.postprocessing import steps
+from autoseg.specs.ensemble import ENSEMBLE_FILE, Ensemble
 from autoseg.specs.model import MODEL_FILE, Member, Model
 from autoseg.specs.plan import Configuration
 from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
@@ -31,7 +32,7 @@ from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
 if TYPE_CHECKING:
     import torch
 
-COMPANIONS = (POSTPROCESS_FILE, "scores.json", "card.md")
+COMPANIONS = (POSTPROCESS_FILE, ENSEMBLE_FILE, "scores.json", "card.md")
 ORIGIN = "origin"
 """Folder with the documents of the program that trained an imported model."""
 _CURE = "do not use it; ask its author for another one"
@@ -217,6 +218,8 @@ def _check_documents(folder: Path) -> None:
     if (folder / POSTPROCESS_FILE).is_file():
         for step in Postprocess.load(folder / POSTPROCESS_FILE).steps:
             steps.options(step.name, step.options)
+    if (folder / ENSEMBLE_FILE).is_file():
+        Ensemble.load(folder / ENSEMBLE_FILE)
     for path in (folder / "scores.json", *sorted((folder / ORIGIN).glob("*.json"))):
         if path.is_file():
             _json(path.read_bytes(), path.name)
@@ -242,10 +245,36 @@ def _parse_model(content: bytes, source: str) -> Model:
             folder, slash, stem = file.partition("/")
             if folder != "weights" or not slash or not SAFE_PART.fullmatch(stem) or not stem.endswith(WEIGHTS):
                 raise SpecError(f"{source}: the weights of {name} are {file!a}", "only weights/*.safetensors are read")
+    _check_members(model, source)
+    return model
+
+
+def _check_members(model: Model, source: str) -> None:
+    """Whether what is selected can be run."""
     for name in model.selected:
         if name not in model.members:
             raise SpecError(f"{source}: the selected '{name}' is no member", _CURE)
-    return model
+    if not model.selected or len(set(model.selected)) < len(model.selected):
+        raise SpecError(f"{source} selects {list(model.selected)}", _CURE)
+    for name, member in model.members.items():
+        own = member.configuration
+        if own.name != name or not member.weights:
+            raise SpecError(f"{source}: '{name}' has the weights of {len(member.weights)} folds of '{own.name}'", _CURE)
+        stages = [name]
+        while (stage := model.members[stages[-1]].configuration.previous_stage) is not None:
+            if stage not in model.members or stage in stages:
+                what = "comes before itself" if stage in stages else "is no member"
+                raise SpecError(f"{source}: '{stage}', from which '{stages[-1]}' takes its input, {what}", _CURE)
+            stages.append(stage)
+        if own.region is not None and own.region.model is None and own.previous_stage is None:
+            raise SpecError(f"{source}: nothing finds the region of '{name}'", _CURE)
+    apart = [name for name in model.selected if _has_own_labels(model.members[name].configuration)]
+    if apart and len(model.selected) > 1:
+        raise SpecError(f"{source} selects '{apart[0]}' with others, though it has other labels or a region", _CURE)
+
+
+def _has_own_labels(configuration: Configuration) -> bool:
+    return configuration.labels is not None or configuration.region is not None
 
 
 def _json(content: bytes, source: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.inference.export import Labels, MemberLogits, merged_labels_on_native_grid
 from autoseg.inference.probabilities import STEPS, load_probabilities, probabilities_folder
 from autoseg.inference.scored_runs import WEIGHTS, SharedCase
+from autoseg.inference.shares import Shares
 from autoseg.io.images import read_label, write_label
 from autoseg.metrics.dice import RegionDice, mean_per_region, region_dice
 from autoseg.specs.plan import Resampling
@@ -61,30 +63,71 @@ def score_subsets(
     return {subset: mean_per_region(scores) for subset, scores in rows.items()}
 
 
+def score_shares(
+    cases: Sequence[SharedCase],
+    subset: Subset,
+    tried: Sequence[Shares],
+    space: LabelSpace,
+    rules: Mapping[str, Resampling],
+) -> dict[Shares, list[RegionDice]]:
+    """Dice per region of every case, for several shares of the members in one average.
+
+    Args:
+        cases: What to score on.
+        subset: Configurations to average.
+        tried: Shares of them, in their order.
+        space: What the labels mean.
+        rules: Configuration -> way back to the file's grid.
+
+    Raises:
+        DatasetError: Probabilities or a reference cannot be read.
+        GeometryError: A reference is not on its image's grid.
+    """
+    rows: dict[Shares, list[RegionDice]] = {shares: [] for shares in tried}
+    for case in cases:
+        reference, _ = read_label(case.reference)
+        members = [_member(case, name, space, rules[name]) for name in subset]
+        for shares in tried:
+            labels = merged_labels_on_native_grid(_weighed(members, shares), space)
+            rows[shares].append(region_dice(labels, reference, space))
+    return rows
+
+
 def write_merged(
     cases: Sequence[SharedCase],
     subset: Subset,
+    shares: Shares,
     targets: Mapping[str, Path],
     space: LabelSpace,
     rules: Mapping[str, Resampling],
+    *,
+    anew: bool = False,
 ) -> None:
-    """Write the masks of one subset; those newer than the probabilities they are made of are kept.
+    """Write the masks of one average; those newer than the probabilities they are made of are kept.
 
     Args:
         cases: Which.
         subset: Configurations to average.
+        shares: Of each of them.
         targets: Case id -> mask to write.
         space: What the labels mean.
         rules: Configuration -> way back to the file's grid.
+        anew: Keep none.
     """
     for case in cases:
         target = targets[case.case_id]
         sources = [probabilities_folder(case.folders[name], case.case_id) / f"{name}.b2nd" for name in subset]
-        if target.is_file() and all(path.stat().st_mtime_ns <= target.stat().st_mtime_ns for path in sources):
+        current = target.is_file() and all(path.stat().st_mtime_ns <= target.stat().st_mtime_ns for path in sources)
+        if current and not anew:
             continue
-        for _, labels in _merged(case, [subset], space, rules):
-            _, record = load_probabilities(sources[0].parent, subset[0])
-            write_label(target, labels, record.original.geometry())
+        members = _weighed([_member(case, name, space, rules[name]) for name in subset], shares)
+        labels = merged_labels_on_native_grid(members, space)
+        write_label(target, labels, members[0].record.original.geometry())
+
+
+def _weighed(members: Sequence[MemberLogits], shares: Shares) -> list[MemberLogits]:
+    # Equal shares are exactly 1, as where nothing was searched.
+    return [replace(member, weight=share * len(shares)) for member, share in zip(members, shares, strict=True)]
 
 
 def _merged(

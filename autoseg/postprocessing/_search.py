@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autoseg.metrics.dice import RegionDice, mean_of_regions, mean_per_region
+from autoseg.metrics.variants import Rows, best_variant, crossed_rows, rise
 from autoseg.postprocessing._candidates import Candidate
 from autoseg.postprocessing._guard import Guard
 from autoseg.postprocessing._select import Selection, guarded
@@ -13,8 +14,6 @@ from autoseg.specs.document import Component
 from autoseg.specs.postprocess import Trial
 
 Steps = tuple[Component, ...]
-Rows = Sequence[RegionDice]
-"""Dice per region of every case."""
 MeasureRows = Callable[[Sequence[Steps]], Sequence[Rows]]
 LEAST_GAIN = 1e-4
 """Mean Dice that a step must bring: less is what a threshold finds by chance."""
@@ -66,11 +65,11 @@ def _judge(candidate: Candidate, before: Rows, after: Sequence[Rows], folds: Seq
     names = list(candidate.variants)
     old = mean_per_region(before)
     found = [mean_per_region(rows) for rows in after]
-    best = _best(before, after)
+    best = best_variant(before, after)
     new = found[best]
     fallen = [name for name, value in old.items() if (later := new.get(name)) is not None and later < (value or 0.0)]
-    gain = _gain(before, after[best])
-    honest = gain if len(names) == 1 else _gain(before, _crossed(before, after, folds))
+    gain = rise(before, after[best])
+    honest = gain if len(names) == 1 else rise(before, crossed_rows(before, after, folds))
     text = f"{_text(mean_of_regions(old))} to {_text(mean_of_regions(new))}"
     if gain < LEAST_GAIN:
         reason = f"the mean Dice does not rise by {LEAST_GAIN:g} ({text})"
@@ -89,29 +88,6 @@ def _judge(candidate: Candidate, before: Rows, after: Sequence[Rows], folds: Seq
         tried={name: mean_of_regions(means) for name, means in zip(names, found, strict=True)},
     )
     return _Judged(trial, new)
-
-
-def _best(before: Rows, after: Sequence[Rows]) -> int:
-    """First variant with the largest gain."""
-    gains = [_gain(before, rows) for rows in after]
-    return gains.index(max(gains))
-
-
-def _gain(before: Rows, after: Rows) -> float:
-    """Rise of the mean over the regions that have a mean before and after."""
-    old, new = mean_per_region(before), mean_per_region(after)
-    rises = [later - value for name, value in old.items() if value is not None and (later := new[name]) is not None]
-    return sum(rises) / len(rises) if rises else 0.0
-
-
-def _crossed(before: Rows, after: Sequence[Rows], folds: Sequence[str]) -> list[RegionDice]:
-    """Rows of every case after the variant that the other folds choose; single cases where there is one fold."""
-    groups = list(folds) if len(set(folds)) > 1 else [str(place) for place in range(len(folds))]
-    chosen: dict[str, int] = {}
-    for group in dict.fromkeys(groups):
-        others = [place for place, each in enumerate(groups) if each != group]
-        chosen[group] = _best([before[i] for i in others], [[rows[i] for i in others] for rows in after])
-    return [after[chosen[group]][place] for place, group in enumerate(groups)]
 
 
 def _text(value: float | None) -> str:

@@ -46,5 +46,6 @@ def _rows(configuration: str, fold: str, report: Report) -> list[str]:
         dice = metrics["dice"]
         mean = "-" if dice.mean is None else f"{dice.mean:.4f}"
         interval = "-" if dice.ci95 is None else f"{dice.ci95[0]:.4f} to {dice.ci95[1]:.4f}"
-        rows.append(f"| {configuration} | {fold} | {len(report.cases)} | {region} | {mean} | {interval} |")
+        cases = f"{len(report.cases)}, seen in training" if fold == "all" else len(report.cases)
+        rows.append(f"| {configuration} | {fold} | {cases} | {region} | {mean} | {interval} |")
     return rows

@@ -232,7 +232,7 @@ class TrainChoices(Section):
 class PredictChoices(Section):
     """`[predict]`: the sliding window."""
 
-    step_size: float = 0.5
+    step_size: float = Field(default=0.5, gt=0, le=1)
     """Window step as a share of the patch."""
     mirror: bool = True
     """Average over mirrored copies along the plan's mirror axes."""

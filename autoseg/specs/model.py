@@ -56,7 +56,7 @@ class Model(Document):
     training_cases: int
     """Cases seen by any fold."""
     member_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
-    """Configuration -> its share in the average; 1 where it is not named."""
+    """Configuration -> its share in the average of the selected ones; 1 where it is not named."""
     licence: str = ""
     """Licence of the training data."""
     versions: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
@@ -123,7 +123,7 @@ class Region(Section):
     """Whether voxels outside of the organ are 0 in the normalised image."""
     model: str | None = None
     """Folder of the model that is the first stage; None for a configuration of the same plan."""
-    step_size: float = 0.5
+    step_size: float = Field(default=0.5, gt=0, le=1)
     """Window step of the first stage."""
     mirror: bool = False
     """Whether the first stage averages over mirrored copies."""

@@ -5,39 +5,37 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.atomic import replacing, write_text
 from autoseg.core.errors import DatasetError
-from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
+from autoseg.inference.averages import JOIN, Averages, simplicity
 from autoseg.inference.organ_model import pack_organ_model
 from autoseg.inference.scored_runs import (
     WEIGHTS,
     ScoredRun,
-    SharedCase,
+    check_alike,
     cross_validated_dice,
     find_runs,
+    held_out,
     previous_runs,
     shared_cases,
 )
-from autoseg.io.label_files import find_label_files
+from autoseg.inference.shares import Shared
 from autoseg.io.raw import RawDataset
-from autoseg.metrics.dice import mean_of_regions
 from autoseg.reporting.model_card import model_card
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.document import canonical_json
-from autoseg.specs.model import Member, Model
-from autoseg.specs.plan import Resampling
+from autoseg.specs.ensemble import ENSEMBLE_FILE, Ensemble, Weighting
+from autoseg.specs.model import MODEL_FILE, Member, Model
 
 logger = logging.getLogger(__name__)
 TIE = 1e-6
 """Dice differences below this count as equal; the simpler configuration then wins."""
-JOIN = "+"
-"""Between the names of configurations whose probabilities are averaged."""
-SIMPLICITY = ("2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres")
+Runs = Mapping[str, list[ScoredRun]]
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,14 @@ class Options:
         method: Name of the method.
         configurations: To consider; empty means every trained one.
         folds: To pack; empty means every trained one.
+        search_weights: Try unequal shares of the members where an average is selected.
     """
 
     dataset: str
     method: str = "autoseg"
     configurations: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
+    search_weights: bool = False
 
 
 def run(options: Options, workspace: Workspace) -> Path:
@@ -64,7 +64,8 @@ def run(options: Options, workspace: Workspace) -> Path:
         The model folder.
 
     Raises:
-        DatasetError: No complete, scored run is there, or a cascade lacks its previous stage.
+        DatasetError: No complete, scored run is there, a cascade lacks its previous stage, or folds of one configuration
+            are of different plans.
     """
     root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
     runs = find_runs(root, configurations=options.configurations, folds=options.folds)
@@ -76,24 +77,50 @@ def run(options: Options, workspace: Workspace) -> Path:
             f"{options.dataset} has no complete and scored training of method '{options.method}'",
             "run autoseg plan_and_train first",
         )
+    packed = runs | previous_runs(root, runs)
+    check_alike(packed)
     raw, _ = RawDataset.scan(workspace.raw_dataset(options.dataset))
     references = {case.case_id: case.label for case in raw.training if case.label is not None}
-    shared = shared_cases(runs, references) if len(runs) > 1 else ()
-    common = {case.case_id for case in shared} or None
-    scores = {name: cross_validated_dice(group, common) for name, group in runs.items()}
-    scores |= _scores_of_averages(shared, runs)
-    selected, reason = select(scores)
-    logger.info("%s", reason)
-    if JOIN in selected:
-        _write_merged(shared, selected, runs)
+    grounds = _choose(runs, references, search_weights=options.search_weights)
+    logger.info("%s", grounds.reason)
     folder = workspace.model(options.dataset, options.method)
-    packed = runs | previous_runs(root, runs)
     members = {name: pack_organ_model(folder, _pack_member(folder, group)) for name, group in packed.items()}
-    model = _model(runs, members, selected=selected, reason=reason, dataset=raw.spec)
-    write_text(folder / "scores.json", canonical_json(scores) + "\n")
+    model = _model(packed, members, grounds, dataset=raw.spec)
+    write_text(folder / "scores.json", canonical_json(grounds.scores) + "\n")
+    grounds.save(folder / ENSEMBLE_FILE)
     write_text(folder / "card.md", model_card(model, {n: [r.report for r in g] for n, g in runs.items()}))
-    model.save(folder / "model.json")
+    model.save(folder / MODEL_FILE)
     return folder
+
+
+def _choose(runs: Runs, references: Mapping[str, Path], *, search_weights: bool) -> Ensemble:
+    """Compare on held-out cases, and write the masks of an average that is selected."""
+    # A training on every case is scored on cases that it has seen: it would always win.
+    judged = {name: group for name, group in runs.items() if any(held_out(each.run) for each in group)} or runs
+    averages = Averages(shared_cases(judged, references) if len(judged) > 1 else (), judged)
+    cases = tuple(case.case_id for case in averages.cases)
+    scores = {name: cross_validated_dice(group, cases) for name, group in judged.items()} | averages.scores()
+    selected, reason = select(scores)
+    if not any(held_out(each.run) for group in judged.values() for each in group):
+        reason = reason.replace("the held-out cases", "cases seen in training, as nothing was held out,")
+    elif len(judged) < len(runs):
+        reason += f"; {', '.join(sorted(set(runs) - set(judged)))} held nothing out and is not compared"
+    names = tuple(selected.split(JOIN))
+    shared = Shared((1 / len(names),) * len(names), "equal shares: others were not tried", {})
+    if len(names) > 1:
+        shared = averages.weigh(names) if search_weights else shared
+        averages.write(names, shared.shares)
+    return Ensemble(
+        selected=names,
+        reason=reason,
+        scores=scores,
+        cases=cases,
+        weights=dict(zip(names, shared.shares, strict=True)),
+        weights_reason=shared.reason,
+        weightings=tuple(
+            Weighting(weights=dict(zip(names, shares, strict=True)), dice=dice) for shares, dice in shared.tried.items()
+        ),
+    )
 
 
 def select(scores: Mapping[str, float]) -> tuple[str, str]:
@@ -102,54 +129,9 @@ def select(scores: Mapping[str, float]) -> tuple[str, str]:
     Ties go to fewer members, then to the simpler ones.
     """
     best = max(scores.values())
-    chosen = min((name for name in scores if scores[name] >= best - TIE), key=_simplicity)
+    chosen = min((name for name in scores if scores[name] >= best - TIE), key=simplicity)
     table = ", ".join(f"{name} {score:.4f}" for name, score in sorted(scores.items(), key=lambda item: -item[1]))
     return chosen, f"{chosen} is used: mean Dice of the held-out cases {table}"
-
-
-def _simplicity(name: str) -> tuple[int, tuple[int, ...]]:
-    known = {each: place for place, each in enumerate(SIMPLICITY)}
-    members = name.split(JOIN)
-    return len(members), tuple(known.get(member, len(known)) for member in members)
-
-
-def _scores_of_averages(shared: Sequence[SharedCase], runs: Mapping[str, list[ScoredRun]]) -> dict[str, float]:
-    """`a+b` -> mean Dice of the averaged probabilities of two or three configurations."""
-    if not shared:
-        return {}
-    from autoseg.inference.subsets import has_probabilities, score_subsets, subsets_of
-
-    space, rules = _meaning(runs)
-    stored = [name for name in sorted(runs, key=_simplicity) if all(has_probabilities(case, name) for case in shared)]
-    if len(stored) < len(runs):
-        lacking = ", ".join(sorted(set(runs) - set(stored)))
-        logger.warning(
-            "%s: no probabilities of the held-out cases; plan_and_train with all of them adds these", lacking
-        )
-    subsets = subsets_of(stored)
-    found = score_subsets(shared, subsets, space, rules) if subsets else {}
-    return {JOIN.join(subset): mean_of_regions(means) or 0.0 for subset, means in found.items()}
-
-
-def _write_merged(shared: Sequence[SharedCase], selected: str, runs: Mapping[str, list[ScoredRun]]) -> None:
-    """Held-out masks of the average, in a folder like those of a configuration: post-processing is decided on them."""
-    from autoseg.inference.subsets import write_merged
-
-    space, rules = _meaning(runs)
-    subset = tuple(selected.split(JOIN))
-    targets = {}
-    for case in shared:
-        folder = case.folders[subset[0]]
-        fold, mask = folder.parent, find_label_files(folder)[case.case_id]
-        targets[case.case_id] = fold.parents[1] / selected / fold.name / "validation" / mask.name
-    write_merged(shared, subset, targets, space, rules)
-
-
-def _meaning(runs: Mapping[str, list[ScoredRun]]) -> tuple[LabelSpace, dict[str, Resampling]]:
-    """Of the labels, and of each configuration's grid."""
-    first = next(iter(runs.values()))[0].run
-    rules = {name: group[0].run.configuration.preprocessing.resampling for name, group in runs.items()}
-    return LabelSpace.parse(first.labels, first.regions_class_order), rules
 
 
 def _pack_member(folder: Path, runs: list[ScoredRun]) -> Member:
@@ -163,10 +145,8 @@ def _pack_member(folder: Path, runs: list[ScoredRun]) -> Member:
     return Member(configuration=runs[0].run.configuration, weights=weights, sha256=digests)
 
 
-def _model(
-    runs: dict[str, list[ScoredRun]], members: dict[str, Member], *, selected: str, reason: str, dataset: Dataset
-) -> Model:
-    first = runs[selected.split(JOIN)[0]][0].run
+def _model(runs: Runs, members: dict[str, Member], grounds: Ensemble, *, dataset: Dataset) -> Model:
+    first = runs[grounds.selected[0]][0].run
     whole = first.configuration.region is not None  # whose written labels are those of both stages
     cases = {case for group in runs.values() for scored in group for case in scored.run.train_cases}
     return Model(
@@ -180,8 +160,9 @@ def _model(
         laterality=first.laterality,
         predict=first.method.predict,
         members=members,
-        selected=tuple(selected.split(JOIN)),
-        selection_reason=reason,
+        selected=grounds.selected,
+        selection_reason=grounds.reason,
+        member_weights={} if len(set(grounds.weights.values())) == 1 else grounds.weights,
         training_cases=len(cases),
         licence=dataset.licence,
         versions=first.versions,

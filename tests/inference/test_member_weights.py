@@ -45,7 +45,9 @@ def test_a_weight_moves_the_average(folder: Path) -> None:
     assert (equal != alone).mean() > 0.01
     assert (heavy != alone).mean() < 0.001
     told = Model.load(folder / "model.json").model_copy(update={"member_weights": {"2d": 1e6}})
-    told.save(folder / "model.json")
+    told.save(folder / "model.json")  # selects three members, whose weights say nothing about two
+    assert np.array_equal(Predictor.load(folder, configurations=names, device="cpu").predict(IMAGE).labels, equal)
+    told.model_copy(update={"selected": names}).save(folder / "model.json")
     assert np.array_equal(Predictor.load(folder, configurations=names, device="cpu").predict(IMAGE).labels, heavy)
     again = Predictor.load(folder, configurations=names, device="cpu", weights={"2d": 1.0}).predict(IMAGE).labels
     assert np.array_equal(again, equal)
@@ -74,6 +76,13 @@ def test_wrong_weights_are_refused(folder: Path) -> None:
     ):
         with pytest.raises(SpecError, match=message):
             Predictor.load(folder, device="cpu", weights=weights)
+
+
+@pytest.mark.parametrize("step", [0.0, -0.5, 1.01, float("nan")])
+def test_windows_leave_no_gaps(folder: Path, step: float) -> None:
+    with pytest.raises(SpecError, match=r"the window step is .* of the patch: give a share above 0 and at most 1"):
+        Predictor.load(folder, device="cpu", step_size=step)
+    assert Predictor.load(folder, device="cpu", step_size=1.0).runner.step_size == 1.0
 
 
 def test_a_model_without_weights_keeps_its_digest(folder: Path) -> None:

@@ -39,6 +39,8 @@ def folder(make_model: Callable[..., Model], tmp_path: Path) -> Path:
     Postprocess(steps=(step,), configurations=model.selected, model=model.digest()).save(place / "postprocess.json")
     (place / "scores.json").write_text('{"2d": 0.5}\n')
     (place / "card.md").write_text("# Tiny\n")
+    grounds = {"selected": ["2d", "3d_fullres"], "reason": "", "scores": {}, "cases": [], "weights": {}}
+    (place / "ensemble.json").write_text(json.dumps(grounds | {"weights_reason": ""}))
     (place / "notes.txt").write_text("mine")
     return place
 
@@ -186,9 +188,65 @@ def _other_model(values: dict[str, Any]) -> None:
     }
 
 
+def _selected_none(values: dict[str, Any]) -> None:
+    values["selected"] = []
+
+
+def _selected_twice(values: dict[str, Any]) -> None:
+    values["selected"] = ["2d", "2d"]
+
+
+def _no_folds(values: dict[str, Any]) -> None:
+    _member(values).update(weights={}, sha256={})
+
+
+def _other_name(values: dict[str, Any]) -> None:
+    _member(values)["configuration"]["name"] = "3d_lowres"
+
+
+def _first_itself(values: dict[str, Any]) -> None:
+    _member(values)["configuration"]["previous_stage"] = "2d"
+    values["members"]["2d"]["configuration"]["previous_stage"] = "3d_fullres"
+
+
+def _no_first(values: dict[str, Any]) -> None:
+    _member(values)["configuration"]["previous_stage"] = "3d_lowres"
+
+
+def _no_organ(values: dict[str, Any]) -> None:
+    _other_model(values)
+    _member(values)["configuration"]["region"]["model"] = None
+
+
+def _mixed(values: dict[str, Any]) -> None:
+    _member(values)["configuration"]["labels"] = {"background": 0, "organ": 1}
+
+
+def _gaps(values: dict[str, Any]) -> None:
+    values["predict"]["step_size"] = 1.5
+
+
+def _endless(values: dict[str, Any]) -> None:
+    values["predict"]["step_size"] = 0.0
+
+
 @pytest.mark.parametrize(
     ("edit", "error", "message"),
     [
+        (_selected_none, SpecError, r"model\.json selects \[\]"),
+        (_selected_twice, SpecError, r"model\.json selects \['2d', '2d'\]"),
+        (_no_folds, SpecError, "'3d_fullres' has the weights of 0 folds of '3d_fullres'"),
+        (_other_name, SpecError, "'3d_fullres' has the weights of 2 folds of '3d_lowres'"),
+        (
+            _first_itself,
+            SpecError,
+            "'2d', from which '3d_fullres' takes its input, comes before itself|'3d_fullres', from",
+        ),
+        (_no_first, SpecError, "'3d_lowres', from which '3d_fullres' takes its input, is no member"),
+        (_no_organ, SpecError, "nothing finds the region of '3d_fullres'"),
+        (_mixed, SpecError, "selects '3d_fullres' with others, though it has other labels or a region"),
+        (_gaps, SpecError, r"predict\.step_size"),
+        (_endless, SpecError, r"predict\.step_size"),
         (_elsewhere, SpecError, r"the weights of 3d_fullres are '\.\./\.\./other/weights\.safetensors'"),
         (_absolute, SpecError, r"the weights of 3d_fullres are '/etc/passwd': only weights/\*\.safetensors"),
         (_pth, SpecError, r"the weights of 3d_fullres are 'weights/fold_0\.pth'"),
@@ -231,6 +289,7 @@ def test_a_recipe_that_cannot_be_trusted_is_refused(
             RegistryError,
             "unknown post-processing step 'os'",
         ),
+        ("ensemble.json", b"{}", SpecError, r"ensemble\.json: key 'selected' is missing"),
         ("scores.json", b"no", SpecError, r"scores\.json is not valid JSON"),
         ("origin/plans.json", b"no", SpecError, r"plans\.json is not valid JSON"),
         ("card.md", b"\xff\xfe", SpecError, r"'card\.md' is no text"),
@@ -277,14 +336,13 @@ class TestRegions:
         self.give_region(folder, model, region)
         return folder
 
-    def give_region(self, folder: Path, model: Model, region: Region) -> None:
-        members = {
-            name: member.model_copy(
-                update={"configuration": member.configuration.model_copy(update={"region": region})}
-            )
-            for name, member in model.members.items()
-        }
-        model.model_copy(update={"members": members}).save(folder / "model.json")
+    def give_region(self, folder: Path, model: Model, region: Region, previous: str | None = None) -> None:
+        """To the last member, which alone is selected then."""
+        name, member = list(model.members.items())[-1]
+        update = {"region": region, "previous_stage": previous}
+        changed = member.model_copy(update={"configuration": member.configuration.model_copy(update=update)})
+        members = {**model.members, name: changed}
+        model.model_copy(update={"members": members, "selected": (name,)}).save(folder / "model.json")
 
     def test_both_models_travel_in_one_file(self, whole: Path, tmp_path: Path) -> None:
         names = pack_model(whole, tmp_path / "model.zip")
@@ -292,7 +350,9 @@ class TestRegions:
         copy = unpack_model(tmp_path / "model.zip", Workspace(tmp_path / "there"))
         assert contents(copy) == contents(whole)
 
-    def test_the_inner_model_is_checked_too(self, whole: Path, tmp_path: Path) -> None:
+    def test_the_inner_model_is_checked_too(
+        self, whole: Path, make_model: Callable[..., Model], tmp_path: Path
+    ) -> None:
         there = Workspace(tmp_path / "there")
         packed = repack(whole, tmp_path / "a.zip", {"organ/weights/3d_lowres_fold_0.safetensors": b"\x80\x04N."})
         with pytest.raises(SpecError, match=r"'organ/weights/3d_lowres_fold_0\.safetensors' is a pickle"):
@@ -300,10 +360,10 @@ class TestRegions:
         packed = repack(whole, tmp_path / "b.zip", {"organ/model.json": None})
         with pytest.raises(SpecError, match="organ is not a model folder"):
             unpack_model(packed, there)
-        inner = Model.load(whole / "organ" / "model.json")
+        inner = make_model(whole / "organ", "2d", "3d_lowres")
         region = Model.load(whole / "model.json").members["3d_fullres"].configuration.region
         assert region is not None
-        self.give_region(whole / "organ", inner, region.model_copy(update={"model": None}))
+        self.give_region(whole / "organ", inner, region.model_copy(update={"model": None}), previous="2d")
         with pytest.raises(SpecError, match="the model in 'organ' is a region-of-interest cascade itself"):
             pack_model(whole, tmp_path / "c.zip")
 

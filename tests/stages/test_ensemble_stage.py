@@ -14,13 +14,15 @@ import torch
 
 from autoseg.core.errors import DatasetError
 from autoseg.inference.export import MemberLogits
-from autoseg.inference.probabilities import probabilities_folder, save_probabilities
+from autoseg.inference.probabilities import load_probabilities, probabilities_folder, save_probabilities
 from autoseg.inference.subsets import subsets_of
 from autoseg.io.images import read_label
 from autoseg.specs.case import CaseRecord, Grid
+from autoseg.specs.ensemble import Ensemble
 from autoseg.specs.model import Model
 from autoseg.specs.plan import Resampling
 from autoseg.specs.postprocess import Postprocess
+from autoseg.specs.run import Run
 from autoseg.stages import postprocess
 from autoseg.stages.ensemble import Options, run, select
 
@@ -154,6 +156,102 @@ def test_an_average_that_scores_best_is_selected_and_post_processed(fabricated: 
     again = run(Options(fabricated.DATASET), fabricated.workspace)
     assert Model.load(again / "model.json") == model
     assert (merged / "d.nii.gz").stat().st_mtime_ns == written
+
+
+def lean(fabricated: Any, configuration: str, fold: str, *, right: float) -> Path:
+    """A run that is sure of the reference, but for one plane, where it is right by so many logits."""
+    folder = store(fabricated, configuration, fold, wrong=4)
+    for case in fabricated.FOLDS[fold]:
+        place = probabilities_folder(folder / "validation", case)
+        _, record = load_probabilities(place, configuration)
+        truth = torch.from_numpy(fabricated.references[case].astype(np.int64))
+        logits = 6.0 * torch.nn.functional.one_hot(truth, 3).permute(3, 0, 1, 2).float()
+        logits[:, :, :, 4] *= right / 6.0
+        save_probabilities(place, configuration, MemberLogits(logits, record, Resampling()), regions=False)
+    return folder
+
+
+def test_unequal_shares_are_searched_when_asked_for(fabricated: Any) -> None:
+    """One member is right where the other is wrong by more: it needs the larger share."""
+    for fold in fabricated.FOLDS:
+        lean(fabricated, "2d", fold, right=1.0)
+        lean(fabricated, "3d_fullres", fold, right=-3.0)
+    options = Options(fabricated.DATASET, search_weights=True)
+    folder = run(options, fabricated.workspace)
+    found, model = Ensemble.load(folder / "ensemble.json"), Model.load(folder / "model.json")
+    assert found.selected == model.selected == ("2d", "3d_fullres")
+    assert found.weights == model.member_weights == {"2d": 0.75, "3d_fullres": 0.25}
+    assert [each.weights["2d"] for each in found.weightings] == [0.5, 0.25, 0.75]
+    assert "2d 0.75 : 3d_fullres 0.25 makes the mean Dice 1.0000 instead of" in found.weights_reason
+    merged = fabricated.workspace.run(fabricated.DATASET, "autoseg", "2d+3d_fullres", "1") / "validation" / "d.nii.gz"
+    assert np.array_equal(read_label(merged)[0], fabricated.references["d"])
+    document = postprocess.run(postprocess.Options(fabricated.DATASET, workers=1), fabricated.workspace)
+    assert Postprocess.load(document).before == {"first": 1.0, "second": 1.0}
+    # Without the search shares are equal again, and so are the masks that post-processing is decided on.
+    again = run(Options(fabricated.DATASET), fabricated.workspace)
+    assert Model.load(again / "model.json").member_weights == {}
+    assert Ensemble.load(again / "ensemble.json").weights_reason == "equal shares: others were not tried"
+    assert not np.array_equal(read_label(merged)[0], fabricated.references["d"])
+    written = merged.stat().st_mtime_ns
+    run(Options(fabricated.DATASET), fabricated.workspace)
+    assert merged.stat().st_mtime_ns == written
+    note = merged.parents[2] / "shares.json"
+    note.write_text("unfinished\n")  # stopped in the middle
+    run(Options(fabricated.DATASET), fabricated.workspace)
+    assert merged.stat().st_mtime_ns > written
+
+
+def test_a_mask_that_is_gone_is_named(fabricated: Any) -> None:
+    for fold in fabricated.FOLDS:
+        for place, configuration in enumerate(("2d", "3d_lowres")):
+            store(fabricated, configuration, fold, wrong=4 + 3 * place)
+    gone = fabricated.workspace.run(fabricated.DATASET, "autoseg", "2d", "1") / "validation" / "d.nii.gz"
+    gone.unlink()
+    with pytest.raises(DatasetError, match=r"d has no mask in .*2d/fold_1/validation: run autoseg plan_and_train"):
+        run(Options(fabricated.DATASET), fabricated.workspace)
+
+
+def test_a_training_on_every_case_is_not_compared(fabricated: Any) -> None:
+    """It is scored on what it has seen, and would always win."""
+    for fold in fabricated.FOLDS:
+        fabricated.run("2d", fold, shift=1)
+    fabricated.FOLDS["all"] = ("a", "b", "c", "d")
+    try:
+        fabricated.run("3d_fullres", "all", shift=0, train_cases=fabricated.FOLDS["all"])
+        fabricated.run("2d", "all", shift=0, train_cases=fabricated.FOLDS["all"])
+    finally:
+        del fabricated.FOLDS["all"]
+    folder = run(Options(fabricated.DATASET), fabricated.workspace)
+    found = Ensemble.load(folder / "ensemble.json")
+    assert found.selected == ("2d",)
+    assert found.reason.endswith("; 3d_fullres held nothing out and is not compared")
+    both = run(Options(fabricated.DATASET, folds=("0", "1")), fabricated.workspace)
+    assert found.scores == Ensemble.load(both / "ensemble.json").scores
+    assert (
+        "| 2d | all | 4, seen in training | first |"
+        in (run(Options(fabricated.DATASET), fabricated.workspace) / "card.md").read_text()
+    )
+    alone = run(Options(fabricated.DATASET, folds=("all",)), fabricated.workspace)
+    assert (
+        "mean Dice of cases seen in training, as nothing was held out, "
+        in Model.load(alone / "model.json").selection_reason
+    )
+
+
+def test_folds_of_different_plans_are_not_averaged(fabricated: Any) -> None:
+    for fold in fabricated.FOLDS:
+        folder = fabricated.run("2d", fold)
+    other = Run.load(folder / "run.json")
+    finer = other.configuration.preprocessing.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
+    changed = other.configuration.model_copy(update={"preprocessing": finer, "batch_size": 5})
+    other.model_copy(update={"configuration": changed}).save(folder / "run.json")
+    with pytest.raises(
+        DatasetError, match="2d: fold 1 was trained with another preprocessing than fold 0: train it again"
+    ):
+        run(Options(fabricated.DATASET), fabricated.workspace)
+    larger = other.configuration.model_copy(update={"batch_size": 5})  # no matter to a prediction
+    other.model_copy(update={"configuration": larger}).save(folder / "run.json")
+    assert run(Options(fabricated.DATASET), fabricated.workspace).is_dir()
 
 
 def test_probabilities_of_earlier_weights_do_not_count(fabricated: Any, caplog: pytest.LogCaptureFixture) -> None:
