@@ -60,6 +60,7 @@ class Options(TrainingSettings):
         num_folds: Of the cross-validation; None keeps what is planned, or takes 5.
         workers: Processes for work on many cases; None is as many as pay.
         skip_bad_cases: Leave out and name training cases that cannot be used, instead of stopping.
+        memory_limit: Bytes that preprocessing and prediction may hold; None keeps to what is free.
     """
 
     dataset: str
@@ -68,6 +69,7 @@ class Options(TrainingSettings):
     num_folds: int | None = None
     workers: int | None = None
     skip_bad_cases: bool = False
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,14 @@ def prepare(options: Options, workspace: Workspace) -> Prepared:
     configurations = options.configurations or _affordable(planned, options.folds)
     stages = tuple(dict.fromkeys(stage for name in configurations for stage in planned.stages(name)))
     prepared = preprocess.run(
-        preprocess.Options(dataset, method=planned.method, configurations=stages, workers=options.workers), workspace
+        preprocess.Options(
+            dataset,
+            method=planned.method,
+            configurations=stages,
+            workers=options.workers,
+            memory_limit=options.memory_limit,
+        ),
+        workspace,
     )
     check_prepared(dataset, prepared.quarantined, workspace)
     return Prepared(planned, configurations, {**found.quarantined, **prepared.quarantined})
@@ -238,6 +247,7 @@ def _find_organs(options: Options, planned: Plan, region: Region, workspace: Wor
             device=options.device,
             threads=options.threads,
             workers=options.workers,
+            memory_limit=options.memory_limit,
         ),
         workspace,
     )
@@ -286,6 +296,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
             device=options.device,
             threads=options.threads,
             workers=options.workers,
+            memory_limit=options.memory_limit,
         ),
         workspace,
     )

@@ -25,6 +25,7 @@ from autoseg.core.workspace import Workspace
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
 """Exit codes; 1 is a bug, with its traceback."""
 ON_CLUSTERS = ("fingerprint", "preprocess", "predict", "evaluate")
+WITHIN_MEMORY = ("preprocess", "predict", "plan_and_train")
 logger = logging.getLogger("autoseg")
 CONVERTERS = "dataset_conversion"
 
@@ -69,12 +70,25 @@ class Common:
         workers: Processes for work on many cases [default: as many as pay].
         scheduler: Dask cluster to work on instead, e.g. tcp://host:8786; fingerprint, preprocess, predict and
             evaluate.
+        memory_limit: Memory to hold at most, e.g. 4GB, 512MiB or 50%; preprocess, predict and plan_and_train (but for
+            its training) [default: what is free, as far as possible].
     """
 
     workspace: Path | None = None
     log_level: Level = "info"
     workers: int | None = None
     scheduler: str | None = None
+    memory_limit: str | None = None
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The limit in bytes; a percentage is of what the machine or the container has."""
+        if self.memory_limit is None:
+            return None
+        from autoseg.core.sizes import parse_size
+        from autoseg.devices.memory import memory_limit_bytes
+
+        return parse_size(self.memory_limit, whole=memory_limit_bytes())
 
     def open(self, verb: str) -> Workspace:
         """The workspace, with logging set up for this command."""
@@ -82,6 +96,10 @@ class Common:
             raise SpecError(f"torchrun is for 'autoseg train' alone, not for {verb}", "start it without torchrun")
         if self.scheduler is not None and verb not in ON_CLUSTERS:
             raise SpecError(f"{verb} does not run on a Dask cluster", f"--scheduler is for {', '.join(ON_CLUSTERS)}")
+        if self.memory_limit is not None and verb not in WITHIN_MEMORY:
+            raise SpecError(f"{verb} keeps to no memory limit", f"--memory-limit is for {', '.join(WITHIN_MEMORY)}")
+        if self.memory_limit is not None and self.scheduler is not None:
+            raise SpecError("--memory-limit is for this machine", "limit the cluster by dask worker --memory-limit")
         use_scheduler(self.scheduler)
         root = self.workspace or Path(os.environ.get("AUTOSEG_WORKSPACE") or "autoseg_workspace")
         _start_logging(verb, self.log_level, root.absolute())

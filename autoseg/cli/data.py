@@ -177,6 +177,7 @@ def preprocess(
         method=_method_name(method, overrides),
         configurations=configurations,
         workers=common.workers,
+        memory_limit=common.memory_limit_bytes,
     )
     quarantined = stage.run(options, workspace).quarantined
     check_prepared(options.dataset, quarantined, workspace)

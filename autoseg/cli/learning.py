@@ -124,6 +124,7 @@ def plan_and_train(
         folds=folds,
         num_folds=num_folds,
         workers=common.workers,
+        memory_limit=common.memory_limit_bytes,
         skip_bad_cases=skip_bad_cases,
         **training.settings(),
     )

@@ -83,6 +83,7 @@ def predict(
         postprocess=not no_postprocess,
         weights=dict(_weight(text) for text in weights),
         workers=common.workers,
+        memory_limit=common.memory_limit_bytes,
     )
     outcome = stage.run(options, workspace)
     if not outcome.failed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autoseg.core.errors import BudgetError
 from autoseg.core.sizes import describe_size
-from autoseg.devices.memory import available_memory_bytes, resident_bytes
+from autoseg.devices.memory import available_memory_bytes, give_back_memory, resident_bytes
 
 logger = logging.getLogger(__name__)
 LATER_BYTES = 40_000_000
@@ -57,4 +57,5 @@ class MemoryLimit:
 
 def base_bytes() -> int:
     """What this process holds now, and will hold for libraries alone."""
+    give_back_memory()
     return resident_bytes(with_children=False) + LATER_BYTES

@@ -82,19 +82,21 @@ def keep_freed_memory(*, frugal: bool = False) -> bool:
     return bool(library.mallopt(*large)) and bool(library.mallopt(TRIM_THRESHOLD, LARGEST_INT))
 
 
-def forget_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory_bytes` count from now on, as far as the system allows.
+def give_back_memory() -> None:
+    """Give what earlier work has freed back to the system: glibc keeps it, and it would count as used."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
-    What earlier work has freed is given back first: glibc keeps it, and it would count as used.
-    """
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_bytes` count from now on, as far as the system allows, after `give_back_memory`."""
     if device.type == "cuda":
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
         return
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    give_back_memory()
     with contextlib.suppress(OSError):
         CLEAR_REFS.write_text("5")
 

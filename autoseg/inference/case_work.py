@@ -13,6 +13,7 @@ from autoseg.inference.predictor import Predictor, PreparedCase
 from autoseg.inference.probabilities import probabilities_folder, save_probabilities
 from autoseg.inference.region import Story
 from autoseg.inference.settings import CaseSettings
+from autoseg.inference.within_memory import fit_jobs
 from autoseg.io.images import write_label
 from autoseg.io.raw import read_case
 
@@ -74,15 +75,26 @@ class CaseWork:
         return None if members[0].found is None else members[0].found.story
 
 
-def segment_here(jobs: Sequence[Job], settings: CaseSettings, *, ahead: int) -> Iterator[Finished[Job]]:
+def segment_here(
+    jobs: Sequence[Job], settings: CaseSettings, *, ahead: int, memory_limit: int | None = None
+) -> Iterator[Finished[Job]]:
     """Segment in this process: while one case computes, `ahead` others are read and as many written.
 
+    Args:
+        jobs: Cases in their order.
+        settings: Model folder and settings.
+        ahead: Fewer where they do not fit the memory.
+        memory_limit: Bytes; None keeps to what is free, and refuses nothing.
+
     Raises:
+        BudgetError: A case does not fit the limit in any way.
         SpecError: Not a model folder, or a configuration or fold that the model does not have.
         CheckpointError: Missing or damaged weights.
         StorageError: The disk is full, or the folder cannot be written.
     """
     work = CaseWork(settings)
+    keeps = settings.save_probabilities
+    thrift = fit_jobs(work.predictor, jobs, ahead=ahead, limit=memory_limit, keeps_probabilities=keeps)
     log = CaseLog(jobs[0].output.parent)
 
     def finish(job: Job, members: tuple[MemberLogits, ...]) -> None:
@@ -90,4 +102,4 @@ def segment_here(jobs: Sequence[Job], settings: CaseSettings, *, ahead: int) -> 
         if story is not None:
             log.write(job.case.case_id, story)
 
-    return run_conveyor(jobs, prepare=work.prepare, compute=work.compute, finish=finish, ahead=ahead)
+    return run_conveyor(jobs, prepare=work.prepare, compute=work.compute, finish=finish, ahead=thrift.ahead)

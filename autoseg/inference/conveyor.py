@@ -52,8 +52,11 @@ def run_conveyor(
         prepare: Read and preprocess.
         compute: Run the networks.
         finish: Decide labels and write.
-        ahead: Items in preparation, and in finishing, at a time.
+        ahead: Items in preparation, and in finishing, at a time; 0 does one thing after the other.
     """
+    if ahead == 0:
+        yield from _one_by_one(items, prepare=prepare, compute=compute, finish=finish)
+        return
     queue = iter(items)
     with ThreadPoolExecutor(ahead, "prepare") as readers, ThreadPoolExecutor(ahead, "finish") as writers:
 
@@ -83,6 +86,28 @@ def run_conveyor(
             yield from _drain(finishing, keep=0)
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_by_one(
+    items: Iterable[Item],
+    *,
+    prepare: Callable[[Item], Prepared],
+    compute: Callable[[Prepared], Computed],
+    finish: Callable[[Item, Computed], None],
+) -> Iterator[Finished[Item]]:
+    """Memory holds one step of one case."""
+    for item in items:
+        prepared, error = _attempt(partial(prepare, item))
+        started = time.perf_counter()
+        computed = None
+        if prepared is not None:
+            computed, error = _attempt(partial(compute, prepared))
+        del prepared
+        seconds = time.perf_counter() - started
+        if computed is not None:
+            _, error = _attempt(partial(finish, item, computed))
+        del computed
+        yield Finished(item, error, seconds)
 
 
 def _drain(finishing: deque[tuple[Item, Future[None], float]], *, keep: int) -> Iterator[Finished[Item]]:

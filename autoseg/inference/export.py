@@ -43,6 +43,7 @@ class MemberLogits:
         rule: How to come back.
         found: Of the first stage of a region-of-interest cascade, for its second.
         weight: Share of the member in a mean of several.
+        release: Takes logits that are on disk out of memory again; None where they are not.
     """
 
     logits: torch.Tensor
@@ -50,6 +51,7 @@ class MemberLogits:
     rule: Resampling
     found: Found | None = None
     weight: float = 1.0
+    release: Callable[[], None] | None = None
 
 
 def labels_on_native_grid(logits: torch.Tensor, record: CaseRecord, space: LabelSpace, rule: Resampling) -> Labels:
@@ -99,6 +101,8 @@ def merged_labels_on_native_grid(members: Sequence[MemberLogits], space: LabelSp
     decide = _decide_regions if space.is_regions else _decide_classes
 
     def fill(box: Box) -> None:
+        if box[1].start == box[2].start == 0:
+            release_all(members)
         blocks = [_Block(member, along, box) for member, along in zip(members, maps, strict=True)]
         decided = decide(blocks, values)
         target[box] = decided if isinstance(decided, int) else decided.numpy()
@@ -106,6 +110,13 @@ def merged_labels_on_native_grid(members: Sequence[MemberLogits], space: LabelSp
     boxes = _boxes(target.shape, convex=all(axis.convex for along in maps for axis in along))
     _fill_all(fill, boxes)
     return labels
+
+
+def release_all(members: Sequence[MemberLogits]) -> None:
+    """Take logits that are on disk out of memory."""
+    for member in members:
+        if member.release is not None:
+            member.release()
 
 
 def _fill_all(fill: Callable[[Box], None], boxes: Sequence[Box]) -> None:
@@ -171,6 +182,7 @@ def decided_labels(member: MemberLogits, space: LabelSpace) -> npt.NDArray[np.in
         decided = torch.zeros(logits.shape[1:], dtype=torch.int32)
         for value, scores in zip(space.head_values, logits, strict=True):
             decided[scores > 0] = value
+    release_all((member,))
     return decided.numpy()
 
 

@@ -56,6 +56,8 @@ class Passes:
         device: Where the networks are.
         precision: Type to compute in; networks of another type run under autocast.
         swap: What changes places in copies that are reversed along its axis.
+        at_once: Most passes side by side on a CPU; None is as many as are fast. Their threads stay as they are, so
+            that results are the same to the last bit.
     """
 
     networks: tuple[nn.Module, ...]
@@ -63,6 +65,7 @@ class Passes:
     device: torch.device
     precision: Precision
     swap: Swap | None = None
+    at_once: int | None = None
 
     @property
     def count(self) -> int:
@@ -113,32 +116,44 @@ def _on_cpu(passes: Passes, windows: Iterable[torch.Tensor], *, at_once: int) ->
     of their time on an idle machine, and a fifth on a busy one.
     """
     threads = torch.get_num_threads()
-    workers = max(1, min(threads, MOST_CPU_PASSES))
+    usual = cpu_passes()
+    workers = min(usual, passes.at_once or usual)
     ahead = math.ceil(workers / passes.count)
 
     def one(network: nn.Module, group: torch.Tensor, axes: Axes) -> torch.Tensor:
         return passes.undone(passes.run(network, passes.mirrored(group, axes)), axes)
 
     groups = _grouped(windows, at_once)
-    first = list(islice(groups, ahead))
+    first = list(islice(groups, math.ceil(usual / passes.count)))
     groups = chain(first, groups)
-    if workers == 1 or len(first) * passes.count < workers:
+    if usual == 1 or len(first) * passes.count < usual:
         for group in groups:
             yield from _mean(one(network, group, axes) for axes in passes.flips for network in passes.networks)
         return
-    pool = ThreadPoolExecutor(workers, "forward", torch.set_num_threads, (threads // workers,))
-    waiting: deque[list[Future[torch.Tensor]]] = deque()
+    pool = ThreadPoolExecutor(workers, "forward", torch.set_num_threads, (threads // usual,))
+    waiting: deque[deque[Future[torch.Tensor]]] = deque()
     try:
         for group in groups:
             jobs = [(network, group, axes) for axes in passes.flips for network in passes.networks]
-            waiting.append([pool.submit(one, *job) for job in jobs])
+            waiting.append(deque(pool.submit(one, *job) for job in jobs))
             if len(waiting) > ahead:
-                yield from _mean(future.result() for future in waiting.popleft())
+                yield from _mean(_results(waiting.popleft()))
         while waiting:
-            yield from _mean(future.result() for future in waiting.popleft())
+            yield from _mean(_results(waiting.popleft()))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # some of the math libraries have one setting for all threads
+
+
+def cpu_passes() -> int:
+    """Passes that run side by side on a CPU."""
+    return max(1, min(torch.get_num_threads(), MOST_CPU_PASSES))
+
+
+def _results(futures: deque[Future[torch.Tensor]]) -> Iterator[torch.Tensor]:
+    """Results in order, each let go of once it has been used: forty passes of 118 heads would not fit."""
+    while futures:
+        yield futures.popleft().result()
 
 
 def _in_batches(passes: Passes, windows: Iterable[torch.Tensor], *, copies: int) -> Iterator[torch.Tensor]:

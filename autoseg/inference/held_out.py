@@ -18,6 +18,7 @@ from autoseg.inference.model_folder import build_network
 from autoseg.inference.next_stage import next_stage_folder
 from autoseg.inference.predictor import Runner
 from autoseg.inference.probabilities import probabilities_folder, save_probabilities
+from autoseg.inference.within_memory import fit_stored
 from autoseg.io.case_store import StoredCase
 from autoseg.io.images import image_ending, write_label
 from autoseg.io.label_store import StoredLabels
@@ -104,16 +105,20 @@ class HeldOut:
         }
         return tuple(case for case in cases if case not in done), tuple(case for case in cases if case in done)
 
-    def predict(self, case_ids: Sequence[str], stored: Path, *, device: str = "auto") -> Iterator[Finished[StoredCase]]:
+    def predict(
+        self, case_ids: Sequence[str], stored: Path, *, device: str = "auto", memory_limit: int | None = None
+    ) -> Iterator[Finished[StoredCase]]:
         """Write the masks of some cases.
 
         Args:
             case_ids: Which.
             stored: Folder of the preprocessed cases.
             device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+            memory_limit: Bytes; None keeps to what is free, and refuses nothing.
 
         Raises:
             CheckpointError: The weights are missing, damaged, or of another network.
+            BudgetError: A case does not fit the limit in any way.
         """
         run = self.run
         network = build_network(run.configuration, channels=len(run.channels), space=self.space, weights=self.weights)
@@ -122,13 +127,25 @@ class HeldOut:
         if run.configuration.previous_stage is not None:
             # Those that training used, whose digest is in `run.json`.
             earlier = next_stage_folder(self.folder.parents[1] / run.configuration.previous_stage, run.configuration)
-        return predict_cases(
-            runner.place([network]),
+        cases, networks = [StoredCase(stored, case_id) for case_id in case_ids], runner.place([network])
+        thrift = fit_stored(
+            runner,
             run.configuration,
-            [StoredCase(stored, case_id) for case_id in case_ids],
+            [case.record for case in cases],
+            channels=len(run.channels),
+            ahead=1,
+            limit=memory_limit,
+            disk=self.mask("").parent,
+            keeps_probabilities=self.probabilities,
+        )
+        return predict_cases(
+            networks,
+            run.configuration,
+            cases,
             runner=runner,
             write=self._write,
             previous=None if earlier is None else lambda case_id: StoredLabels(earlier, case_id).read(),
+            ahead=thrift.ahead,
         )
 
     def runner(self, device: str) -> Runner:

@@ -14,13 +14,19 @@ from autoseg.inference.next_stage import first_masks
 from autoseg.inference.region import merge_found
 from autoseg.inference.region_stage import RegionStage
 from autoseg.inference.runner import RawImage
+from autoseg.inference.within_memory import fit_region
 from autoseg.io.images import read_label, write_label
 from autoseg.io.raw import RawCase, RawDataset, read_case
 from autoseg.specs.splits import Splits
 
 
 def predict_in_regions(
-    fold: HeldOut, case_ids: Sequence[str], workspace: Workspace, *, device: str = "auto"
+    fold: HeldOut,
+    case_ids: Sequence[str],
+    workspace: Workspace,
+    *,
+    device: str = "auto",
+    memory_limit: int | None = None,
 ) -> Iterator[Finished[RawCase]]:
     """Write the masks of some held-out cases, and what happened to each.
 
@@ -29,8 +35,10 @@ def predict_in_regions(
         case_ids: Which.
         workspace: Holds the images, and the folds, which say what network of the first stage has not seen a case.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        memory_limit: Bytes; None keeps to what is free, and refuses nothing.
 
     Raises:
+        BudgetError: A case does not fit the limit in any way.
         CheckpointError: The weights are missing, damaged, or of another network.
         DatasetError: The first stage has no mask of a case.
     """
@@ -42,6 +50,15 @@ def predict_in_regions(
     network = build_network(run.configuration, channels=len(run.channels), space=fold.space, weights=fold.weights)
     runner = fold.runner(device)
     stage = RegionStage(run.configuration, runner.place([network]), runner)
+    thrift = fit_region(
+        runner,
+        run.configuration,
+        cases,
+        channels=len(run.channels),
+        ahead=1,
+        limit=memory_limit,
+        disk=fold.mask("").parent,
+    )
     log = CaseLog(fold.mask("").parent)
 
     def prepare(case: RawCase) -> tuple[RawImage, Labels]:
@@ -59,4 +76,4 @@ def predict_in_regions(
             log.write(case.case_id, member.found.story)
         write_label(fold.mask(case.case_id), labels, geometry)
 
-    yield from run_conveyor(cases, prepare=prepare, compute=compute, finish=finish)
+    yield from run_conveyor(cases, prepare=prepare, compute=compute, finish=finish, ahead=thrift.ahead)

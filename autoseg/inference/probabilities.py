@@ -11,7 +11,7 @@ import torch
 
 from autoseg.core.atomic import write_bytes
 from autoseg.core.errors import DatasetError
-from autoseg.inference.export import MemberLogits
+from autoseg.inference.export import MemberLogits, release_all
 from autoseg.specs.case import CaseRecord
 
 STEPS = 255
@@ -40,6 +40,7 @@ def save_probabilities(folder: Path, name: str, member: MemberLogits, *, regions
         logits = member.logits[:, top].float()
         chances = logits.sigmoid() if regions else logits.softmax(0)
         packed[:, top] = chances.mul_(STEPS).round_().to(torch.uint8).numpy()
+        release_all((member,))
     parameters = {"codec": blosc2.Codec.LZ4HC, "clevel": 5, "nthreads": 1}
     write_bytes(folder / f"{name}.b2nd", bytes(blosc2.asarray(packed, cparams=parameters).to_cframe()))
     member.record.save(folder / f"{name}.json")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ from autoseg.inference.cascade import PreviousLabels, with_previous_labels
 from autoseg.inference.export import MemberLogits
 from autoseg.inference.forward import Precision, Swap, cast_networks
 from autoseg.inference.sliding import predict_logits
+from autoseg.inference.spill import OnDisk, empty_on_disk
+from autoseg.inference.thrift import Thrift
 from autoseg.networks import context_voxels
 from autoseg.specs.case import CaseRecord
 from autoseg.specs.laterality import Laterality
@@ -61,6 +64,9 @@ class PreparedCase:
 class Runner:
     """Networks on a device with the settings of the sliding window.
 
+    Attributes:
+        thrift: How much memory is saved; may be set at any time.
+
     Args:
         space: What the heads mean.
         mirror_axes: Axes (z, y, x) to average mirrored copies over; empty for none.
@@ -82,6 +88,7 @@ class Runner:
     ) -> None:
         self.space = space
         self.laterality = laterality
+        self.thrift = Thrift()
         self.mirror_axes = tuple(mirror_axes)
         self.step_size = step_size
         self.device = select_device(device)
@@ -117,6 +124,14 @@ class Runner:
         swap = self._swap(configuration, len(image))
         if previous is not None:
             image = with_previous_labels(image, previous, configuration.previous_values(self.space))
+        spilled: list[OnDisk] = []
+
+        def on_disk(shape: tuple[int, ...], kind: torch.dtype) -> tuple[torch.Tensor, Callable[[], None]]:
+            made = empty_on_disk(self.thrift.disk or Path(), shape, kind)
+            spilled.append(made)
+            return made.tensor, made.release
+
+        planar_on_cpu = self.device.type == "cpu" and configuration.dimensions == 2
         logits = predict_logits(
             networks,
             image,
@@ -126,10 +141,14 @@ class Runner:
             mirror_axes=self.mirror_axes,
             device=self.device,
             precision=self.precision,
+            batch_windows=self.thrift.windows if planar_on_cpu else None,
+            passes_at_once=self.thrift.passes,
             half=half,
+            store=None if self.thrift.disk is None else on_disk,
             swap=swap,
         )
-        return MemberLogits(logits, record, configuration.preprocessing.resampling)
+        release = spilled[0].release if spilled else None
+        return MemberLogits(logits, record, configuration.preprocessing.resampling, release=release)
 
     def _swap(self, configuration: Configuration, image_channels: int) -> Swap | None:
         """What changes places in mirrored copies; None where none is mirrored left to right."""

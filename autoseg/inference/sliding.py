@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,13 @@ from torch import nn
 
 from autoseg.core.geometry import Shape3
 from autoseg.inference.forward import Device, Passes, Precision, Swap, mean_logits
+from autoseg.inference.logits_type import are_half
 from autoseg.inference.tiling import tile_slabs
 
 SIGMA_SHARE = 1 / 8
 PEAK_WEIGHT = 10.0
-FLOAT32_LIMIT_BYTES = 256 << 20
-"""Larger logits are kept in float16 (as nnU-Net does for all), once their sums have been taken in float32."""
+Store = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, Callable[[], None]]]
+"""Shape and type -> a tensor, and what to call whenever a part of it has been written."""
 
 
 def window_starts(size: int, patch: int, step_size: float) -> tuple[int, ...]:
@@ -58,8 +59,10 @@ def predict_logits(
     device: Device = "cpu",
     precision: Precision = "float32",
     batch_windows: int | None = None,
+    passes_at_once: int | None = None,
     half: bool = False,
     swap: Swap | None = None,
+    store: Store | None = None,
 ) -> torch.Tensor:
     """Average the networks' logits over windows, mirrored copies and folds.
 
@@ -75,11 +78,14 @@ def predict_logits(
         device: Where the networks are.
         precision: Type to compute in: networks already of that type run as they are, others under autocast.
         batch_windows: Window copies per pass; None picks what is fastest on the device.
+        passes_at_once: Most passes side by side on a CPU; None picks what is fastest.
         half: Give float16, however small the volume.
         swap: What changes places in copies mirrored along its axis, of (z, y, x).
+        store: Makes the tensor that the result is collected in; None takes memory. A result of a single window is in
+            memory anyway.
 
     Returns:
-        (heads, Z, Y, X) on the CPU, float32, or float16 above `FLOAT32_LIMIT_BYTES`.
+        (heads, Z, Y, X) on the CPU, float32, or float16 above `logits_type.FLOAT32_LIMIT_BYTES`.
 
     Raises:
         ValueError: There is no network.
@@ -91,16 +97,16 @@ def predict_logits(
     flips = mirror_subsets(tuple(axis - planar for axis in mirror_axes if axis >= planar))
     if swap is not None:
         swap = replace(swap, axis=swap.axis - planar)
-    passes = Passes(tuple(networks), flips, torch.device(device), precision, swap)
+    passes = Passes(tuple(networks), flips, torch.device(device), precision, swap, at_once=passes_at_once)
     if context_voxels is not None:
         front, above, left = (0, *context_voxels) if planar else context_voxels
         with torch.inference_mode():
             tiles = tile_slabs(passes, image, (z, y, x), (front, above, left), planar=planar, batch=batch_windows)
-            return _collect(tiles, tuple(image.shape[1:]), half=half)
+            return _collect(tiles, tuple(image.shape[1:]), half=half, store=store)
     padded, inside = _pad_to_patch(image, (z, y, x))
     with torch.inference_mode():
         slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows)
-        logits = _collect(slabs, tuple(padded.shape[1:]), half=half)
+        logits = _collect(slabs, tuple(padded.shape[1:]), half=half, store=store)
     return logits[(slice(None), *inside)]
 
 
@@ -150,8 +156,10 @@ def _slabs(
         totals[inside] += weights
         following = corners[index + 1][0] if index + 1 < len(corners) else top + patch[0]
         if done := following - top:
-            yield top, sums[:, :done] / totals[:done]
-            sums, totals = _advance(sums, 1, done), _advance(totals, 0, done)
+            yield top, sums[:, :done].div_(totals[:done])
+            for sum_of_head in sums:
+                _advance(sum_of_head, done)
+            _advance(totals, done)
 
 
 def _window(image: torch.Tensor, corner: tuple[int, ...], patch: Shape3, *, planar: bool) -> torch.Tensor:
@@ -161,21 +169,27 @@ def _window(image: torch.Tensor, corner: tuple[int, ...], patch: Shape3, *, plan
     return window[:, 0] if planar else window
 
 
-def _advance(buffer: torch.Tensor, axis: int, slices: int) -> torch.Tensor:
-    """Drop the first `slices` along `axis` and append as many zeros."""
-    kept = buffer.narrow(axis, slices, buffer.shape[axis] - slices)
-    return torch.cat([kept, torch.zeros_like(buffer.narrow(axis, 0, slices))], dim=axis)
+def _advance(buffer: torch.Tensor, slices: int) -> None:
+    """Drop the first slices of (Z, Y, X) and append as many zeros, in place."""
+    kept = len(buffer) - slices
+    if kept:
+        buffer[:kept] = buffer[slices:].clone()
+    buffer[kept:] = 0
 
 
-def _collect(slabs: Iterator[Slab], shape: tuple[int, ...], *, half: bool) -> torch.Tensor:
+def _collect(slabs: Iterator[Slab], shape: tuple[int, ...], *, half: bool, store: Store | None) -> torch.Tensor:
     """Put slabs together on the CPU, in the narrowest type that keeps the size reasonable."""
-    logits = torch.empty(0)
+    logits, release = torch.empty(0), None
     for top, slab in slabs:
-        large = 4 * slab.shape[0] * math.prod(shape) > FLOAT32_LIMIT_BYTES
-        kind = torch.float16 if half or large else torch.float32
+        small = are_half(slab.shape[0] * math.prod(shape), half=half)
+        kind = torch.float16 if small else torch.float32
         if slab.shape[1:] == shape:
             return slab.to("cpu", kind)
-        if not logits.numel():
+        if not logits.numel() and store is not None:
+            logits, release = store((slab.shape[0], *shape), kind)
+        elif not logits.numel():
             logits = torch.empty((slab.shape[0], *shape), dtype=kind)
         logits[:, top : top + slab.shape[1]] = slab
+        if release is not None:
+            release()
     return logits

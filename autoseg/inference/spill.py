@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
@@ -41,7 +42,10 @@ def empty_on_disk(folder: Path, shape: tuple[int, ...], kind: torch.dtype) -> On
         StorageError: The disk is full, or the folder cannot be written.
     """
     size = math.prod(shape) * kind.itemsize
-    with named_disk_errors(folder / "logits"), tempfile.TemporaryFile(dir=folder) as file:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(named_disk_errors(folder / "logits"))
+        folder.mkdir(parents=True, exist_ok=True)
+        file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
         else:

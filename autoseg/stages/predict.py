@@ -52,6 +52,7 @@ class Options:
         weights: Member -> share in the average; empty takes the model's.
         workers: Cases read, and written, beside the one that is computed; None is one.
         threads: CPU threads; None leaves torch's choice.
+        memory_limit: Bytes that may be held at most; None keeps to what is free, and refuses nothing.
     """
 
     input: Path
@@ -71,6 +72,7 @@ class Options:
     weights: dict[str, float] = field(default_factory=dict)
     workers: int | None = None
     threads: int | None = None
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class HeldOutOptions:
     device: str = "auto"
     threads: int | None = None
     workers: int | None = None
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,11 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     finished: Iterator[Finished[Any]]
     if fold.run.configuration.region is None:
         stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
-        finished = fold.predict(waiting, stored, device=options.device)
+        finished = fold.predict(waiting, stored, device=options.device, memory_limit=options.memory_limit)
     else:
-        finished = predict_in_regions(fold, waiting, workspace, device=options.device)
+        finished = predict_in_regions(
+            fold, waiting, workspace, device=options.device, memory_limit=options.memory_limit
+        )
     named = ((each.item.case_id, each) for each in finished)
     written, failed = follow_cases(f"{options.configuration} fold {options.fold}", named, len(waiting))
     return Outcome(written, kept, failed)
@@ -167,5 +172,6 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
     else:
         from autoseg.inference.case_work import segment_here
 
-        finished = segment_here(jobs, settings, ahead=min(max(options.workers or 1, 1), MOST_AHEAD))
+        ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
+        finished = segment_here(jobs, settings, ahead=ahead, memory_limit=options.memory_limit)
     return follow_cases("predict", ((each.item.case.case_id, each) for each in finished), len(jobs))

@@ -15,6 +15,7 @@ from autoseg.io.case_facts import content_digest, signature
 from autoseg.io.case_store import remove_case, renew_record, save_case, stored_record
 from autoseg.io.raw import RawCase, RawDataset, check_labels, read_case
 from autoseg.preprocessing.case import PreparedCase, for_case, is_normalized, preprocess_case
+from autoseg.preprocessing.fit import fitting_workers, known_crops
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.specs.document import canonical_json
 from autoseg.specs.plan import Configuration, Plan, Preprocessing
@@ -33,13 +34,15 @@ class Options:
         dataset: Folder name of the data set.
         method: Name of the planned method.
         configurations: Only these; empty takes every planned one.
-        workers: Processes; None takes all CPUs, or one where the data set is small.
+        workers: Processes; None takes all CPUs, or one where the data set is small; fewer where memory is short.
+        memory_limit: Bytes that may be held at most; None keeps to what is free, and refuses nothing.
     """
 
     dataset: str
     method: str = "autoseg"
     configurations: tuple[str, ...] = ()
     workers: int | None = None
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def run(options: Options, workspace: Workspace) -> Prepared:
         SpecError: There is no plan, or it has no such configuration.
         DatasetError: `dataset.json` is wrong, or not one case could be prepared.
         StorageError: The disk is full; the cases stored so far are complete.
+        BudgetError: A case does not fit the memory limit.
     """
     plan = Plan.load(workspace.plan(options.dataset, options.method))
     raw, unusable = RawDataset.open_usable(workspace.raw_dataset(options.dataset))
@@ -74,7 +78,14 @@ def run(options: Options, workspace: Workspace) -> Prepared:
     quarantined |= unusable
     total = sum(path.stat().st_size for task in tasks for path in _files(task.case))
     few = default_workers() if total > SMALL_DATASET_BYTES else 1
-    for number, outcome in enumerate(run_cases(_prepare, tasks, workers=options.workers or few), start=1):
+    workers = fitting_workers(
+        [task.case for task in tasks],
+        [one.preprocessing for one in targets.values()],
+        cropped=known_crops(workspace.fingerprint(options.dataset)),
+        workers=options.workers or few,
+        limit=options.memory_limit,
+    )
+    for number, outcome in enumerate(run_cases(_prepare, tasks, workers=workers), start=1):
         if isinstance(outcome.error, StorageError):
             raise outcome.error
         if outcome.error is not None:
@@ -175,7 +186,13 @@ def _prepare(task: _Task) -> None:
         if digest not in done:
             done.clear()
             done[digest] = preprocess_case(image, geometry, labels, effective, task.space, case_id=task.case.case_id)
-        result, own, record, locations = done[digest]
-        record = record.model_copy(update={"source": source, "annotated": task.case.annotated})
-        half = is_normalized(preprocessing)
-        save_case(folder, record, result, own, locations, patch_size_voxels=patch, half=half)
+        _store(done[digest], folder, patch, half=is_normalized(preprocessing), source=source, task=task)
+
+
+def _store(
+    prepared: PreparedCase, folder: Path, patch: tuple[int, ...], *, half: bool, source: str, task: _Task
+) -> None:
+    # A function of its own, so that arrays of one target are not held while the next is made.
+    image, labels, record, locations = prepared
+    record = record.model_copy(update={"source": source, "annotated": task.case.annotated})
+    save_case(folder, record, image, labels, locations, patch_size_voxels=patch, half=half)

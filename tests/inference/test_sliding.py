@@ -126,7 +126,7 @@ def test_bfloat16_weights_and_autocast_stay_close_to_float32() -> None:
 
 
 def test_large_logits_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoseg.inference.sliding.FLOAT32_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("autoseg.inference.logits_type.FLOAT32_LIMIT_BYTES", 1000)
     network, image = Pointwise().eval(), torch.randn(2, 20, 9, 9)
     logits = predict_logits([network], image, patch_size_voxels=(8, 8, 8))
     assert logits.dtype == torch.float16
