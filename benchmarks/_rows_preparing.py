@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,10 @@ def help_(bench: Bench) -> list[Row]:
     bench, rows = bench.repeated(HELP_ROUNDS), []
     for name, arguments in COMMANDS.items():
         verb = PEER_COMMANDS[name]
-        ours, peer, load = alternate(
-            bench, lambda given=arguments: bench.autoseg(*given), lambda verb=verb: bench.nnunet(verb, "--help")
-        )
+        ours, peer, load = alternate(bench, partial(bench.autoseg, *arguments), partial(bench.nnunet, verb, "--help"))
         command = f"autoseg {' '.join(arguments)}; nnUNetv2_{verb} --help"
-        values = {"ours": side(ours, wall), "peer": side(peer, wall)}
-        rows.append(bench.row(name, "s", **values, command=command, load=load, bar=START_UP_BAR))
+        both = side(ours, wall), side(peer, wall)
+        rows.append(bench.row(name, "s", ours=both[0], peer=both[1], command=command, load=load, bar=START_UP_BAR))
     return rows
 
 

@@ -13,9 +13,10 @@ from benchmarks._gpu_watch import busy_share, figures
 from benchmarks._measure import Measurement
 from benchmarks._ours import logits
 from benchmarks._ours_distances import box_within, distances, load_mask, moved, perturbed
-from benchmarks._rows_export import agreement
+from benchmarks._rows_export import agreement, export
 from benchmarks._rows_gpu import FIGURES, gpu_liver, training_rows
 from benchmarks._rows_preparing import voxel_bytes
+from benchmarks._rows_products import predict_products
 from benchmarks._rows_scoring import differences
 
 
@@ -141,3 +142,13 @@ def test_gpu_rows_without_nvidia_smi_have_no_utilisation(bench: Bench) -> None:
         (),
         (2000.0,),
     ]
+
+
+def test_export_is_left_out_without_labels(bench: Bench) -> None:
+    with pytest.raises(NotHereError, match=r"there is no .*labels.nii.gz"):
+        export(bench)
+
+
+def test_the_product_row_needs_a_model(bench: Bench) -> None:
+    with pytest.raises(NotHereError, match="no model was given"):
+        predict_products(bench)

@@ -9,7 +9,18 @@ import pytest
 
 from benchmarks import run
 from benchmarks._bench import Bench, Group, NotHereError
-from benchmarks._data import SetUpError, copy_case, respace
+from benchmarks._data import (
+    CT,
+    HIPPOCAMPUS,
+    SetUpError,
+    copy_case,
+    ensure_raw,
+    our_lines,
+    peer_lines,
+    prepare_peer,
+    required,
+    respace,
+)
 from benchmarks._environment import PEER, peer_environment, torch_requirements
 from benchmarks._figures import WHOLE_TREE, alternate, resources
 from benchmarks._machine import Rates
@@ -186,3 +197,40 @@ def test_the_peers_plan_gets_another_spacing(tmp_path: Path) -> None:
     path.write_text(json.dumps({"configurations": {"3d_fullres": {"spacing": [1.6, 0.7, 0.7], "batch_size": 2}}}))
     respace(path, (1.0, 1.0, 1.0))
     assert json.loads(path.read_text())["configurations"]["3d_fullres"] == {"spacing": [1, 1, 1], "batch_size": 2}
+
+
+def test_both_prepare_the_same_with_a_process_per_core(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks._bench.os.cpu_count", lambda: 2)
+    fingerprint, plan, preprocess = our_lines(bench, CT)
+    assert fingerprint == ("fingerprint", "-d", "17", "--workers", "2")
+    assert plan[-1] == "plan.overrides.3d_fullres.spacing_mm=[1.0, 1.0, 1.0]"
+    assert preprocess == ("preprocess", *plan[1:], "--workers", "2")
+    assert peer_lines(bench, CT)[2] == ("preprocess", "-d", "17", "-c", "3d_fullres", "-np", "2")
+    assert peer_lines(bench, HIPPOCAMPUS)[2][3:] == ("-c", "2d", "3d_fullres", "-np", "2", "2")
+
+
+def test_the_peers_plan_is_changed_before_it_preprocesses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = bench.preprocessed / CT.dataset / "nnUNetPlans.json"
+    seen: list[list[float]] = []
+
+    def run_peer(_bench: Bench, verb: str, *_arguments: str, by_shares: bool = False) -> Measurement:
+        if verb == "plan_experiment":
+            plans.parent.mkdir(parents=True)
+            plans.write_text(json.dumps({"configurations": {"3d_fullres": {"spacing": [1.6, 0.7, 0.7]}}}))
+        elif verb == "preprocess":
+            seen.append(json.loads(plans.read_text())["configurations"]["3d_fullres"]["spacing"])
+        return Measurement(1.0, 1.0, 1)
+
+    monkeypatch.setattr(Bench, "nnunet", run_peer)
+    assert len(prepare_peer(bench, CT)) == 3
+    assert seen == [[1.0, 1.0, 1.0]]
+
+
+def test_data_that_are_not_there_are_named(bench: Bench) -> None:
+    with pytest.raises(NotHereError, match=r"there is no .*3Dircadb1"):
+        ensure_raw(bench, CT)
+
+
+def test_a_preparing_command_that_fails_is_said() -> None:
+    with pytest.raises(SetUpError, match="exit code 2: no such folder"):
+        required(Measurement(1.0, 1.0, 1, failure="exit code 2: no such folder"))
