@@ -83,10 +83,18 @@ class Bench:
 
     @cached_property
     def rates(self) -> Rates:
-        """The machine at its best, measured once per work folder."""
-        path = self.work / "rates.json"
+        """The processor at its best, measured once per work folder."""
+        return self._rates("cpu")
+
+    @cached_property
+    def gpu_rates(self) -> Rates:
+        """The GPU at its best."""
+        return self._rates("cuda")
+
+    def _rates(self, device: str) -> Rates:
+        path = self.work / f"rates_{device}.json"
         if not path.is_file():
-            found = self.ours("rates")
+            found = self.ours("rates", device=device)
             if found.failure:
                 raise RuntimeError(found.failure)
             path.write_text(json.dumps(found.values))

@@ -18,31 +18,31 @@ from autoseg.core.labels import LabelSpace
 RATE_TRIES, RATE_BYTES = 6, 1 << 29
 
 
-def rates(_request: dict[str, Any]) -> dict[str, Any]:
-    """Operations per second of matrix products, and bytes per second of a copy, on the GPU where there is one."""
+def rates(request: dict[str, Any]) -> dict[str, Any]:
+    """Operations per second of matrix products, and bytes per second of a copy, on `cpu` or `cuda`."""
     import torch
 
-    on_gpu = torch.cuda.is_available()
-    device, edge = torch.device("cuda" if on_gpu else "cpu"), 8192 if on_gpu else 3072
+    device, on_gpu = torch.device(request["device"]), request["device"] == "cuda"
+    edge = 8192 if on_gpu else 3072
     found: dict[str, Any] = {"device": torch.cuda.get_device_name() if on_gpu else "cpu"}
     for precision in ("float32", "bfloat16"):
         one, other = (torch.randn(edge, edge, device=device).to(getattr(torch, precision)) for _ in range(2))
-        target = torch.empty_like(one)
-        found[precision] = 2 * edge**3 / _least_seconds(functools.partial(torch.mm, one, other, out=target))
+        multiply = functools.partial(torch.mm, one, other, out=torch.empty_like(one))
+        found[precision] = 2 * edge**3 / _least_seconds(multiply, on_gpu)
     source = torch.ones(RATE_BYTES // 4, device=device)
     goal = torch.empty_like(source)
-    found["copy"] = 2 * RATE_BYTES / _least_seconds(lambda: goal.copy_(source))
+    found["copy"] = 2 * RATE_BYTES / _least_seconds(lambda: goal.copy_(source), on_gpu)
     return found
 
 
-def _least_seconds(call: Callable[[], object]) -> float:
+def _least_seconds(call: Callable[[], object], on_gpu: bool) -> float:
     import torch
 
     durations = []
     for _ in range(RATE_TRIES):
         started = time.perf_counter()
         call()
-        if torch.cuda.is_available():
+        if on_gpu:
             torch.cuda.synchronize()
         durations.append(time.perf_counter() - started)
     return min(durations)

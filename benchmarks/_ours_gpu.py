@@ -10,12 +10,16 @@ from typing import Any
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
     """Figures of an epoch's updates of fold 0, as the training loop runs them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     from autoseg.training.step import gradient_step
     from benchmarks._gpu_watch import timed_updates
     from benchmarks._ours_training import assembled
 
     parts, _, clip = assembled({"precision": "bfloat16", "device": "cuda", **request})
     stream = parts.train.stream(0)
+    with FlopCounterMode(display=False) as counter:
+        gradient_step(parts, next(stream), clip=clip)
     found = timed_updates(
         lambda: next(stream),
         lambda batch: gradient_step(parts, batch, clip=clip),
@@ -23,7 +27,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         warm_up=request["warm_up"],
     )
     stream.close()  # ends its readers
-    return found
+    return found | {"operations": counter.get_total_flops()}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from benchmarks._bench import Bench, Group, NotHereError
 from benchmarks._data import CT_AS_IT_IS, HIPPOCAMPUS, Source, ensure_prepared
 from benchmarks._figures import alternate, side
 from benchmarks._measure import Measurement
-from benchmarks._results import Row
+from benchmarks._results import Limit, Row
 
 UPDATES, WARM_UP = 250, 30
 """Updates of an epoch, and before it."""
@@ -75,9 +75,16 @@ def training_rows(bench: Bench, name: str, ours: list[Measurement], peer: list[M
             peer=side(peer, _figure(key)),
             command=command,
             load=load,
+            limit=_limit(bench, ours) if key == "epoch_s" else None,
         )
         for title, unit, key in FIGURES
     ]
+
+
+def _limit(bench: Bench, ours: list[Measurement]) -> Limit | None:
+    """The operations of all updates, counted in one, at the GPU's rate."""
+    operations = next((run.values["operations"] for run in ours if not run.failure), None)
+    return None if operations is None else bench.gpu_rates.compute(UPDATES * operations, "bfloat16")
 
 
 def _figure(key: str) -> Callable[[Measurement], Sequence[float]]:

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks._bench import Bench, NotHereError
 from benchmarks._gpu_watch import busy_share, figures
+from benchmarks._machine import Rates
 from benchmarks._measure import Measurement
 from benchmarks._ours import logits
 from benchmarks._ours_distances import box_within, distances, load_mask, moved, perturbed
@@ -122,7 +123,9 @@ def test_gpu_rows_are_left_out_without_a_gpu(bench: Bench, monkeypatch: pytest.M
 
 
 def test_gpu_rows_take_their_figures_from_the_same_runs(bench: Bench) -> None:
-    ours = Measurement(1.0, 1.0, 1, values=figures(10.0, 0.01, "95\n", 2000.0))
+    bench.__dict__["gpu_rates"] = Rates("GPU", float32=1e12, bfloat16=1e14, copy=1e12)
+    found = figures(10.0, 0.01, "95\n", 2000.0) | {"operations": 2e12}
+    ours = Measurement(1.0, 1.0, 1, values=found)
     peer = Measurement(1.0, 1.0, 1, values=figures(15.0, 0.2, "60\n", 3000.0))
     rows = training_rows(bench, "GPU", [ours], [peer], 0.0)
     assert len(rows) == len(FIGURES)
@@ -132,10 +135,12 @@ def test_gpu_rows_take_their_figures_from_the_same_runs(bench: Bench) -> None:
         "GPU, idle GPU": pytest.approx(8.0),
         "GPU, peak GPU memory": 1.5,
     }
+    assert [row.limit and row.limit.value for row in rows] == [5.0, None, None, None]
 
 
 def test_gpu_rows_without_nvidia_smi_have_no_utilisation(bench: Bench) -> None:
-    runs = [Measurement(1.0, 1.0, 1, values=figures(10.0, 0.01, "", 2000.0))]
+    bench.__dict__["gpu_rates"] = Rates("GPU", float32=1e12, bfloat16=1e14, copy=1e12)
+    runs = [Measurement(1.0, 1.0, 1, values=figures(10.0, 0.01, "", 2000.0) | {"operations": 1})]
     assert [row.ours.values for row in training_rows(bench, "GPU", runs, runs, 0.0)] == [
         (10.0,),
         (0.01,),
