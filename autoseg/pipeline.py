@@ -228,29 +228,36 @@ def share_of_time(options: Options, *, first: int, second: int) -> tuple[Options
         epochs = None if options.epochs is None else max(1, round(share * options.epochs))
         return replace(options, epochs=epochs), options
     each = budget * share * second / first
+    logger.info("the first stage takes %.0f s in each of %d fold(s), %.0f %% of the time", each, first, 100 * share)
     return replace(options, time_budget_s=each), replace(options, time_budget_s=budget * (1 - share))
 
 
 def _find_organs(options: Options, planned: Plan, region: Region, workspace: Workspace) -> None:
-    """Masks of the training images by the model that is the first stage; those that are there are kept."""
+    """Masks of the training images by the model that is the first stage; those that are there are kept.
+
+    Raises:
+        DatasetError: The model could segment none of them.
+    """
     from autoseg.inference.next_stage import ORGAN_MODEL
     from autoseg.stages import predict
 
     variant = variant_of(planned.method, options.train_fraction)
-    predict.run(
-        predict.Options(
-            input=workspace.raw_dataset(options.dataset) / "imagesTr",
-            output=workspace.run(options.dataset, variant, ORGAN_MODEL, "0").parent,
-            model=None if region.model is None else Path(region.model),
-            mirror=region.mirror,
-            step_size=region.step_size,
-            device=options.device,
-            threads=options.threads,
-            workers=options.workers,
-            memory_limit=options.memory_limit,
-        ),
-        workspace,
+    wanted = predict.Options(
+        input=workspace.raw_dataset(options.dataset) / "imagesTr",
+        output=workspace.run(options.dataset, variant, ORGAN_MODEL, "0").parent,
+        model=None if region.model is None else Path(region.model),
+        mirror=region.mirror,
+        step_size=region.step_size,
+        device=options.device,
+        threads=options.threads,
+        workers=options.workers,
+        memory_limit=options.memory_limit,
     )
+    # Masks of an earlier model are of no use; a training that learned from them is refused by its own check.
+    outcome = predict.run(replace(wanted, overwrite=not predict.fits_earlier(wanted, workspace)), workspace)
+    if outcome.failed and not (outcome.written or outcome.kept):
+        case_id, reason = next(iter(outcome.failed.items()))
+        raise DatasetError(f"{region.model} segments no training image ({case_id}: {reason})", "choose another model")
 
 
 def check_prepared(dataset: str, quarantined: dict[str, str], workspace: Workspace) -> None:
@@ -280,8 +287,8 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
     folder = workspace.run(options.dataset, variant, configuration, fold) / "validation"
     held_out = Run.load(folder.parent / RUN).val_cases
     report, weights = folder / "report.json", folder.parent / FINAL
-    wanted = options.configurations or _candidates(planned)
-    several = len(wanted) > 1 and configuration in wanted
+    rivals = [name for name in _candidates(planned) if name in (options.configurations or (name,))]
+    several = len(rivals) > 1 and configuration in rivals
     # Averages of several configurations are scored by their probabilities.
     kept = [folder / "probabilities" / case / f"{configuration}.b2nd" for case in held_out if several]
     if all(_is_newer(path, weights) for path in (report, *kept)):
@@ -309,6 +316,7 @@ def score_held_out(options: Options, planned: Plan, *, configuration: str, fold:
             labels=_own_labels(planned.configuration(configuration), folder.parent, workspace),
             cases=held_out,
             figures=True,
+            masks_of=f"{configuration} fold {fold}",
             workers=options.workers,
         ),
         workspace,

@@ -63,7 +63,10 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
             "train with plan.laterality=drop",
         )
     if model.member_weights:
-        raise SpecError(f"nnU-Net averages members equally, the model by {model.member_weights}", "leave weights out")
+        raise SpecError(
+            f"nnU-Net averages members equally, the model by {model.member_weights}",
+            "run autoseg ensemble without --search-weights, or take member_weights out of model.json",
+        )
     if len(model.selected) > 1:
         logger.info("predict with each of %s, then nnUNetv2_ensemble", ", ".join(model.selected))
     trainer, plans_name = _names(model) if (folder / ORIGIN / PLANS).is_file() else (TRAINER, PLANS_NAME)

@@ -14,6 +14,26 @@ ORGAN = "organ"
 """Its folder in the whole model's."""
 
 
+def check_organ_model(model: Model, source: str, *, channels: int | None = None) -> None:
+    """Whether a model can find the region of another one; asked before anything is trained.
+
+    Args:
+        model: Its recipe.
+        source: How to name it.
+        channels: Of the images that it is to segment; None does not ask.
+
+    Raises:
+        SpecError: It builds on a third model, or takes other channels.
+    """
+    if any(one.configuration.region is not None for one in model.members.values()):
+        raise SpecError(f"{source} is a region-of-interest cascade itself", "name a model of a single stage")
+    if channels not in (None, len(model.channels)):
+        raise SpecError(
+            f"{source} takes {len(model.channels)} channels ({', '.join(model.channels)}), the data set has {channels}",
+            "name a model of the same channels",
+        )
+
+
 def pack_organ_model(folder: Path, member: Member) -> Member:
     """Copy the model that finds a member's region, if it has one, into the folder of the whole model.
 
@@ -32,8 +52,7 @@ def pack_organ_model(folder: Path, member: Member) -> Member:
         return member
     source = Path(region.model)
     model = Model.load(source / MODEL_FILE)
-    if any(one.configuration.region is not None for one in model.members.values()):
-        raise SpecError(f"{source} is a region-of-interest cascade itself", "name a model of a single stage")
+    check_organ_model(model, str(source))
     files = [file for one in model.members.values() for file in one.weights.values()]
     with replacing_folder(folder / ORGAN) as temporary:
         for name in (MODEL_FILE, *files, *(one for one in (POSTPROCESS_FILE,) if (source / one).is_file())):

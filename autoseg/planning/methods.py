@@ -44,6 +44,7 @@ def read_method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Meth
     for override in overrides:
         _apply(values, override)
         source = f"method {values['name']} with {', '.join(overrides)}"
+    _complete_paths(values, Path.cwd())
     return Method.parse(values, source)
 
 
@@ -86,13 +87,21 @@ def _read(name: str, folder: Path) -> tuple[dict[str, Any], Path, str]:
     """Values, folder for relative names, and an identity."""
     if name.endswith(SUFFIX):
         path = (folder / name).resolve()
-        values = read_values(path)
-        return dict(values), path.parent, str(path)
+        values = dict(read_values(path))
+        _complete_paths(values, path.parent)
+        return values, path.parent, str(path)
     known = method_names()
     if name not in known:
         raise SpecError(f"no method '{name}'", f"{nearest(name, known)} A file is given with its suffix {SUFFIX}")
     text = (_folder() / f"{name}{SUFFIX}").read_text(encoding="utf-8")
     return tomllib.loads(text), folder, name
+
+
+def _complete_paths(values: dict[str, Any], folder: Path) -> None:
+    """Whole paths in place: a plan that names a model is used by later commands, which may run in another folder."""
+    region = values["plan"].get("region") if isinstance(values.get("plan"), dict) else None
+    if isinstance(region, dict) and isinstance(region.get("model"), str):
+        region["model"] = str((folder / region["model"]).resolve())
 
 
 def _merged(base: Any, over: Any) -> Any:

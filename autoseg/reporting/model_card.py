@@ -24,6 +24,7 @@ def model_card(model: Model, reports: Mapping[str, Sequence[Report]]) -> str:
         f"Licence of the training data: {model.licence or 'not stated'}.",
         "",
         f"{model.selection_reason}.",
+        *_shares(model),
         "",
         "| configuration | fold | held-out cases | region | mean Dice | 95 % interval |",
         "|---|---|---|---|---|---|",
@@ -38,6 +39,12 @@ def model_card(model: Model, reports: Mapping[str, Sequence[Report]]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _shares(model: Model) -> list[str]:
+    """Of the members, where they are not equal."""
+    shares = [f"{name} {model.member_weights.get(name, 1.0):g}" for name in model.selected]
+    return [f"Shares in the average: {', '.join(shares)}."] if model.member_weights else []
 
 
 def _rows(configuration: str, fold: str, report: Report) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.core.errors import AutosegError
+from autoseg.core.labels import LabelSpace
 from autoseg.io.label_files import LabelPair
 from autoseg.io.raw import RawDataset
 from autoseg.reporting.confusion import draw_confusion
@@ -16,7 +17,15 @@ from autoseg.specs.report import Report
 logger = logging.getLogger(__name__)
 
 
-def draw_report(report: Report, pairs: Sequence[LabelPair], output: Path, *, raw: Path | None) -> None:
+def draw_report(
+    report: Report,
+    pairs: Sequence[LabelPair],
+    output: Path,
+    *,
+    labels: LabelSpace,
+    raw: Path | None,
+    masks_of: str = "",
+) -> None:
     """Draw what is known; a picture that cannot be drawn is a warning, as the scores are there already.
 
     Args:
@@ -24,10 +33,13 @@ def draw_report(report: Report, pairs: Sequence[LabelPair], output: Path, *, raw
         pairs: Its label files.
         output: Where the report is: `report.json` gets `confusion.png` and `samples.png` beside it, `x.json`
             `x_confusion.png` and `x_samples.png`.
+        labels: What was scored; a first stage knows fewer labels than the data set.
         raw: Folder of the data set; None where it is not known.
+        masks_of: What made the predictions, for the title.
     """
     prefix = "" if output.stem == "report" else f"{output.stem}_"
-    title = f"{raw.name + ': ' if raw else ''}{len(report.cases)} case{'s' if len(report.cases) > 1 else ''}"
+    source = " ".join(each for each in ("" if raw is None else raw.name, masks_of) if each)
+    title = f"{source + ': ' if source else ''}{len(report.cases)} case{'s' if len(report.cases) > 1 else ''}"
     if report.confusion is not None:
         draw_confusion(report.confusion, output.with_name(f"{prefix}confusion.png"), title=title)
     if raw is None:
@@ -44,7 +56,7 @@ def draw_report(report: Report, pairs: Sequence[LabelPair], output: Path, *, raw
             report,
             files,
             output.with_name(f"{prefix}samples.png"),
-            groups=dict(zip(dataset.labels.names, dataset.labels.values, strict=True)),
+            groups=dict(zip(labels.names, labels.values, strict=True)),
             channel=dataset.spec.channels()[0],
             title=title,
         )

@@ -64,8 +64,8 @@ def run(options: Options, workspace: Workspace) -> Path:
         The model folder.
 
     Raises:
-        DatasetError: No complete, scored run is there, a cascade lacks its previous stage, or folds of one configuration
-            are of different plans.
+        DatasetError: No complete, scored run is there, a cascade lacks its previous stage, or folds of one
+            configuration are of different plans.
     """
     root = workspace.run(options.dataset, options.method, "any", "0").parents[1]
     runs = find_runs(root, configurations=options.configurations, folds=options.folds)

@@ -52,6 +52,7 @@ class Options:
         surface: Measure surface distances.
         cases: Score only these; None takes every reference.
         figures: Also draw the confusion matrix, and sample slices where the data set's images are known.
+        masks_of: What made the masks, for the titles of the figures.
         workers: Processes; None uses every CPU.
     """
 
@@ -65,6 +66,7 @@ class Options:
     surface: bool = True
     cases: tuple[str, ...] | None = None
     figures: bool = False
+    masks_of: str = ""
     workers: int | None = None
 
 
@@ -112,7 +114,7 @@ def run(options: Options, workspace: Workspace) -> Report:
         logger.info("%d cases scored: %s", len(cases), options.output)
         if options.figures:
             raw = None if options.dataset is None else workspace.raw_dataset(options.dataset)
-            draw_report(report, pairs, options.output, raw=raw)
+            draw_report(report, pairs, options.output, labels=labels, raw=raw, masks_of=options.masks_of)
     return report
 
 

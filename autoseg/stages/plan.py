@@ -13,6 +13,7 @@ from autoseg.core.registry import nearest
 from autoseg.core.workers import default_workers
 from autoseg.core.workspace import Workspace
 from autoseg.devices.budget import DeviceBudget, measure_device
+from autoseg.inference.organ_model import check_organ_model
 from autoseg.io.raw import RawDataset
 from autoseg.planning.compare import changes
 from autoseg.planning.methods import load_method
@@ -90,7 +91,7 @@ def _organ_facts(method: Method, dataset: Dataset, fingerprint: Fingerprint, raw
     """Labels of the model that is to find the organ, and the organ's size in the references.
 
     Raises:
-        SpecError: The model or a label does not exist.
+        SpecError: The model or a label does not exist, or the model cannot be a first stage for these images.
     """
     choices = method.plan.region
     if choices is None:
@@ -98,6 +99,7 @@ def _organ_facts(method: Method, dataset: Dataset, fingerprint: Fingerprint, raw
     model = None
     if choices.model is not None:
         found = Model.load(Path(choices.model) / MODEL_FILE)
+        check_organ_model(found, choices.model, channels=len(dataset.channels()))
         model = LabelSpace.parse(found.labels, found.regions_class_order)
     organ = find_organ(choices.labels, dataset.label_space(), fingerprint)
     usable = {case.case_id for case in fingerprint.cases}

@@ -13,7 +13,7 @@ from autoseg.core.workers import on_cluster
 from autoseg.core.workspace import Workspace
 from autoseg.devices.select import limit_threads
 from autoseg.inference.choose_model import choose_model
-from autoseg.inference.jobs import Job, claim_jobs, find_jobs
+from autoseg.inference.jobs import RECORD, Job, claim_jobs, find_jobs
 from autoseg.inference.record import prediction_record
 from autoseg.inference.settings import CaseSettings
 from autoseg.inference.spread import segment_on_cluster
@@ -21,6 +21,7 @@ from autoseg.preprocessing.folder import cases_digest
 from autoseg.reporting.cases_view import follow_cases
 from autoseg.specs.dataset import Dataset
 from autoseg.specs.model import MODEL_FILE, Model
+from autoseg.specs.prediction import PredictionRecord
 
 if TYPE_CHECKING:
     from autoseg.inference.conveyor import Finished
@@ -129,6 +130,18 @@ def run(options: Options, workspace: Workspace) -> Outcome:
         logger.info("%d of %d masks are there already", len(kept), len(jobs))
     written, failed = _predict(folder, waiting, options) if waiting else ((), {})
     return Outcome(written, kept, {**incomplete, **failed})
+
+
+def fits_earlier(options: Options, workspace: Workspace) -> bool:
+    """Whether masks that are in the output folder, if any, were made by the same model and settings.
+
+    Raises:
+        SpecError: No model, or several.
+    """
+    folder = choose_model(workspace, folder=options.model, dataset=options.dataset, method=options.method)
+    path = options.output / RECORD
+    wanted = prediction_record(folder, Model.load(folder / MODEL_FILE), options)
+    return not path.is_file() or PredictionRecord.load(path) == wanted
 
 
 def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:

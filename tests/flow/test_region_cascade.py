@@ -22,7 +22,6 @@ from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.io.label_store import StoredLabels
 from autoseg.planning.region import ORGAN, ROI
 from autoseg.preprocessing.folder import cases_digest
-from autoseg.reporting import curves
 from autoseg.specs.model import Model
 from autoseg.specs.plan import Plan
 from autoseg.specs.report import Report
@@ -34,14 +33,6 @@ NAME, METHOD = "Dataset001_PhantomLiver", "liver_tumor_cascade"
 CASES = [f"ct_{number:03d}" for number in range(4)]
 FOLDS = [{"train": CASES[:2], "val": CASES[2:]}, {"train": CASES[2:], "val": CASES[:2]}]
 SHORT = ("--iterations-per-epoch", "2", "--device", "cpu", "--threads", "1")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_curves():
-    """They take half of the time of these tiny runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curves, "draw_curves", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +202,13 @@ def test_a_cascade_is_no_first_stage(trained, tmp_path) -> None:
     )
     with pytest.raises(SpecError, match="is a region-of-interest cascade itself: name a model of a single stage"):
         pack_organ_model(tmp_path, nested)
+
+
+def test_a_model_that_cannot_be_the_first_stage_is_refused_before_anything_is_trained(trained, command) -> None:
+    folder = trained / "models" / NAME / METHOD
+    given = ("plan", "1", "--method", METHOD, "--set", f"plan.region.model={folder}", "--replan")
+    result = command(*given, workspace=trained)
+    assert (result.code, "is a region-of-interest cascade itself: name a model of" in result.said) == (2, True)
 
 
 def test_stages_are_not_averaged(trained) -> None:

@@ -38,6 +38,21 @@ def test_extends_is_relative_to_its_own_file(tmp_path: Path) -> None:
     assert load_method(tmp_path / "sub" / "child.toml").plan.base_features == 8
 
 
+def test_the_model_of_a_region_has_a_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later commands use it from other folders."""
+    (tmp_path / "methods").mkdir()
+    path = tmp_path / "methods" / "mine.toml"
+    path.write_text('extends = "liver_tumor_cascade"\n[plan.region]\nmodel = "../models/liver"\n')
+    monkeypatch.chdir(tmp_path / "methods")
+    whole = str((tmp_path / "models" / "liver").resolve())
+    for method in (load_method("mine.toml"), load_method(path)):
+        assert method.plan.region is not None
+        assert method.plan.region.model == whole
+    named = load_method("liver_tumor_cascade", ("plan.region.model=../models/liver",)).plan.region
+    assert named is not None
+    assert named.model == whole
+
+
 def test_another_component_drops_the_options_of_the_first(tmp_path: Path) -> None:
     base = tmp_path / "base.toml"
     base.write_text('extends = "nnunet"\n[plan]\nnetwork = { name = "plain_unet", options = { dropout = 0.1 } }\n')

@@ -10,6 +10,7 @@ import pytest
 from autoseg.core.geometry import Geometry
 from autoseg.core.workspace import Workspace
 from autoseg.io.images import write_image, write_label
+from autoseg.reporting import report_figures
 from autoseg.specs.dataset import Dataset, Provenance
 from autoseg.stages.evaluate import Options, run
 
@@ -57,6 +58,19 @@ def test_a_report_counts_what_is_taken_for_what(workspace, tmp_path):
     # Case b says nothing of tumours: its background may hold some.
     assert confusion.voxels == ((480 - 96, 0, 0), (12, 80, 0), (0, 0, 4))
     assert drawn(tmp_path) == {"confusion.png", "samples.png"}
+
+
+def test_the_scored_labels_are_drawn_and_the_title_says_whose_masks(workspace, tmp_path, monkeypatch):
+    """A first stage knows the organ alone."""
+    drawings = {}
+    monkeypatch.setattr(report_figures, "draw_samples", lambda *_, **options: drawings.update(options))
+    own = Dataset.load(workspace.raw_dataset(NAME) / "dataset.json").model_copy(
+        update={"labels": {"background": 0, "organ": (1, 2)}, "regions_class_order": (1,), "provenance": {}}
+    )
+    own.save(tmp_path / "labels.json")
+    run(options(workspace, tmp_path, labels=tmp_path / "labels.json", masks_of="3d_organ fold 0"), workspace)
+    assert drawings["groups"] == {"organ": (1, 2)}
+    assert drawings["title"] == f"{NAME} 3d_organ fold 0: 2 cases"
 
 
 def test_another_report_has_figures_of_its_own(workspace, tmp_path):

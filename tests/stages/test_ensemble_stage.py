@@ -183,6 +183,7 @@ def test_unequal_shares_are_searched_when_asked_for(fabricated: Any) -> None:
     assert found.weights == model.member_weights == {"2d": 0.75, "3d_fullres": 0.25}
     assert [each.weights["2d"] for each in found.weightings] == [0.5, 0.25, 0.75]
     assert "2d 0.75 : 3d_fullres 0.25 makes the mean Dice 1.0000 instead of" in found.weights_reason
+    assert "Shares in the average: 2d 0.75, 3d_fullres 0.25." in (folder / "card.md").read_text()
     merged = fabricated.workspace.run(fabricated.DATASET, "autoseg", "2d+3d_fullres", "1") / "validation" / "d.nii.gz"
     assert np.array_equal(read_label(merged)[0], fabricated.references["d"])
     document = postprocess.run(postprocess.Options(fabricated.DATASET, workers=1), fabricated.workspace)
