@@ -1,0 +1,83 @@
+"""One of the processes of `benchmarks.ddp`: trains a prepared fold and notes losses and seconds of every update.
+
+Alone, or as one of several that torchrun started; a JSON argument describes the work.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoseg.core.labels import LabelSpace
+from autoseg.core.workspace import Workspace
+from autoseg.devices.memory import keep_freed_memory
+from autoseg.io.case_store import StoredCase
+from autoseg.planning.methods import load_method
+from autoseg.preprocessing.folder import cases_digest
+from autoseg.specs.plan import Plan
+from autoseg.specs.splits import Splits
+from autoseg.training.assembly import Recipe, assemble
+from autoseg.training.distributed import Share, join, leave
+from autoseg.training.optim import set_learning_rate
+from autoseg.training.trainer import Parts, gradient_step
+
+
+def parts_of(request: dict[str, Any], share: Share, overrides: list[str]) -> tuple[Parts, float]:
+    """What is trained, in float32 on the CPU, and where its gradients are clipped."""
+    workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
+    method = load_method(request["method"], tuple(overrides))
+    plan = Plan.load(workspace.plan(dataset, method.name))
+    configuration = plan.configuration("3d_fullres")
+    folder = workspace.cases(dataset, cases_digest(configuration.preprocessing))
+    fold = Splits.load(workspace.splits(dataset, method.name)).fold("0")
+    recipe = Recipe(
+        configuration=configuration,
+        train=method.train,
+        space=LabelSpace.parse(plan.labels, plan.regions_class_order),
+        channels=len(plan.channels),
+        mirror_axes=plan.mirror_axes,
+        seed=0,
+        device=torch.device("cpu"),
+        precision=torch.float32,
+        share=share,
+    )
+    cases = {name: [StoredCase(folder, case) for case in getattr(fold, name)] for name in ("train", "val")}
+    parts = assemble(recipe, train_cases=cases["train"], val_cases=cases["val"])
+    set_learning_rate(parts.state.optimizer, method.train.optimizer.learning_rate)
+    return parts, method.train.optimizer.gradient_clip
+
+
+def train(request: dict[str, Any], share: Share, overrides: list[str]) -> dict[str, Any]:
+    """All updates of one training; processor seconds are this process's."""
+    parts, clip = parts_of(request, share, overrides)
+    stream, losses, seconds = parts.train.stream(0), [], []
+    for update in range(request["updates"]):
+        torch.manual_seed(update)
+        if update == request["warm_up"]:
+            used = time.process_time()
+        started = time.perf_counter()
+        losses.append(gradient_step(parts, next(stream), clip=clip))
+        seconds.append(time.perf_counter() - started)
+    used = (time.process_time() - used) / (request["updates"] - request["warm_up"])
+    stream.close()
+    return {"losses": losses, "seconds": seconds, "cpu_seconds": used, "batch": parts.train.batch_size}
+
+
+def main(request: dict[str, Any]) -> None:
+    """Every training in turn; the first process writes what it saw."""
+    torch.set_num_threads(request["threads"])
+    keep_freed_memory()
+    share, _ = join(torch.device("cpu"))
+    found = {name: train(request, share, overrides) for name, overrides in request["trainings"].items()}
+    if share.is_first:
+        Path(request["output"]).write_text(json.dumps(found))
+    leave()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
