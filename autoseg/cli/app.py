@@ -25,7 +25,7 @@ from autoseg.core.workspace import Workspace
 DONE, USER_ERROR, QUARANTINED, RESUMABLE, CTRL_C = 0, 2, 3, 75, 130
 """Exit codes; 1 is a bug, with its traceback."""
 ON_CLUSTERS = ("fingerprint", "preprocess", "predict", "evaluate")
-WITHIN_MEMORY = ("preprocess", "predict", "plan_and_train")
+WITHIN_MEMORY = ("fingerprint", "preprocess", "predict", "plan_and_train")
 logger = logging.getLogger("autoseg")
 CONVERTERS = "dataset_conversion"
 
@@ -70,8 +70,8 @@ class Common:
         workers: Processes for work on many cases [default: as many as pay].
         scheduler: Dask cluster to work on instead, e.g. tcp://host:8786; fingerprint, preprocess, predict and
             evaluate.
-        memory_limit: Memory to hold at most, e.g. 4GB, 512MiB or 50%; preprocess, predict and plan_and_train (but for
-            its training) [default: what is free, as far as possible].
+        memory_limit: Memory to hold at most, e.g. 4GB, 512MiB or 50%; fingerprint, preprocess, predict and
+            plan_and_train (but for its training) [default: what is free, as far as possible].
     """
 
     workspace: Path | None = None

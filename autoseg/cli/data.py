@@ -92,7 +92,11 @@ def fingerprint(dataset: Dataset, *, clean: Flag = False, skip_bad_cases: Flag =
     from autoseg.stages import fingerprint as stage
 
     options = stage.Options(
-        workspace.resolve_dataset(dataset), workers=common.workers, clean=clean, skip_bad_cases=skip_bad_cases
+        workspace.resolve_dataset(dataset),
+        workers=common.workers,
+        clean=clean,
+        skip_bad_cases=skip_bad_cases,
+        memory_limit=common.memory_limit_bytes,
     )
     return QUARANTINED if stage.run(options, workspace).quarantined else DONE
 

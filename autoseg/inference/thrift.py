@@ -44,7 +44,7 @@ class Thrift:
         yield replace(current, windows=1)
 
     def __str__(self) -> str:
-        said = ["one case at a time" if self.ahead == 0 else f"{self.ahead} ahead"]
+        said = ["one case at a time" if self.ahead == 0 else f"{self.ahead} read and written beside one in work"]
         said += ["logits on disk"] if self.disk is not None else []
         said += [f"{self.passes} passes side by side"] if self.passes is not None and self.passes > 1 else []
         said += ["one pass at a time"] if self.passes == 1 else []

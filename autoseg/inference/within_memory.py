@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from autoseg.core.errors import DatasetError
+from autoseg.core.errors import AutosegError
 from autoseg.devices.limit import MemoryLimit, base_bytes
 from autoseg.inference.forward import CPU_PLANAR_WINDOWS, DTYPES, cpu_passes
 from autoseg.inference.jobs import Job
@@ -154,7 +155,12 @@ def _fit_files(
     limit: int | None,
     disk: Path,
 ) -> Thrift:
-    sizes = {case.case_id: size for case in cases if (size := _size_of(case)) is not None}
+    sizes: dict[str, CaseSize] = {}
+    for case in cases:
+        with contextlib.suppress(AutosegError, OSError):
+            size = case_size(case.images)
+            work.demand(case.case_id, size, Thrift())
+            sizes[case.case_id] = size
 
     def demands(thrift: Thrift) -> list[Demand]:
         return [work.demand(case_id, size, thrift) for case_id, size in sizes.items()]
@@ -177,10 +183,3 @@ def _choose(demands: Demands, runners: Sequence[Runner], *, ahead: int, limit: i
     for runner in runners:
         runner.thrift = chosen
     return chosen
-
-
-def _size_of(case: RawCase) -> CaseSize | None:
-    try:
-        return case_size(case.images)
-    except (DatasetError, OSError):
-        return None

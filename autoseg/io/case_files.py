@@ -34,6 +34,11 @@ class RawCase:
     label: Path | None = None
     annotated: tuple[str, ...] | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Images and label."""
+        return (*self.images, *([] if self.label is None else [self.label]))
+
 
 def with_annotated(cases: tuple[RawCase, ...], spec: Dataset, problems: list[DatasetError]) -> tuple[RawCase, ...]:
     """Cases with the labels that they annotate; what `dataset.json` says wrongly of a case goes to `problems`."""

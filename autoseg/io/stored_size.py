@@ -86,7 +86,7 @@ def case_size(images: Sequence[Path], label: Path | None = None) -> CaseSize:
     peak = max(peak, read)
     if label is not None:
         mask = stored_volume(label)
-        narrowed = (LABEL_CHECK_BYTES if mask.is_float else mask.read_bytes // mask.voxels + 2) * mask.voxels
+        narrowed = (LABEL_CHECK_BYTES if mask.is_float else mask.read_bytes // max(1, mask.voxels) + 2) * mask.voxels
         label_bytes = mask.read_bytes if not mask.is_float else 2 * mask.voxels
         peak = max(peak, read + max(mask.peak_bytes, narrowed))
     return CaseSize(volumes[0].geometry, channels, FLOAT_BYTES * channels * voxels, label_bytes, peak)

@@ -52,7 +52,8 @@ class Layer:
         bias: Whether the convolution has a bias.
         norm: Whether an affine norm follows.
         stored: Whether its weights are its own; False where they are another layer's.
-        gathered: Further elements per output voxel, of the neighbours that a deformable convolution gathers.
+        beside: Further elements per output voxel that are held meanwhile: the input of a block that is added to its
+            output, or the neighbours that a deformable convolution gathers.
     """
 
     channels_in: int
@@ -63,12 +64,12 @@ class Layer:
     bias: bool
     norm: bool
     stored: bool = True
-    gathered: int = 0
+    beside: int = 0
 
     @property
     def span(self) -> int:
-        """Elements of input and output at the output's size."""
-        return (self.channels_in + self.channels_out + self.gathered) * math.prod(self.size_voxels)
+        """Elements of input and output, and of what is held beside them, at the output's size."""
+        return (self.channels_in + self.channels_out + self.beside) * math.prod(self.size_voxels)
 
     @property
     def unfolded(self) -> int:
@@ -176,7 +177,7 @@ def alignment_layers(
         offsets = conv(inner + both * beside, math.prod(kernel) * len(kernel), kernel, size, bias=True, norm=False)
         aligned = conv(inner, inner, kernel, size, bias=True, norm=False)
         gathered = GATHERED * 2 ** len(kernel)
-        for layer in (offsets, replace(aligned, gathered=gathered)):
+        for layer in (offsets, replace(aligned, beside=gathered)):
             yield replace(layer, stored=not (shared and number))
 
 

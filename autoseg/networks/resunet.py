@@ -12,6 +12,7 @@ What we decided: up-sampling takes the nearest voxel; where the width or the siz
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from autoseg.networks._cost import Cost, Layer, alignment_layers, conv, sizes, total, transposed_conv
@@ -103,7 +104,8 @@ def _unit(
 ) -> Iterator[tuple[Layer, bool]]:
     """Convolutions of one residual unit; `changes`: whether its identity is a convolution."""
     bias = options.conv_bias
-    yield conv(width_in, width, kernel, size, bias=bias, norm=False), True
+    # The unit's input waits beside its norm, which is the convolution's input.
+    yield replace(conv(width_in, width, kernel, size, bias=bias, norm=False), beside=width), True
     yield conv(width, width, kernel, size, bias=bias, norm=False), True
     if changes:
         yield conv(width_in, width, (1,), size, bias=bias, norm=False), True

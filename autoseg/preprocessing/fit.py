@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autoseg.core.errors import DatasetError, SpecError
+from autoseg.core.errors import AutosegError, SpecError
 from autoseg.core.geometry import Shape3
 from autoseg.core.workers import on_cluster
 from autoseg.devices.limit import MemoryLimit, base_bytes
@@ -15,6 +17,9 @@ from autoseg.preprocessing.memory import Grids, prepared_bytes, preparing_bytes,
 from autoseg.specs.fingerprint import Fingerprint
 from autoseg.specs.plan import Preprocessing
 
+EXAMINED_BYTES = 10
+"""Per voxel of a case whose intensities are summed up: masks, and sorted values twice where a quarter is foreground."""
+
 
 def fitting_workers(
     cases: Sequence[RawCase],
@@ -23,6 +28,7 @@ def fitting_workers(
     cropped: Mapping[str, Shape3],
     workers: int,
     limit: int | None,
+    beside: int = 0,
 ) -> int:
     """Processes that prepare cases within a limit; says what they will need at most. A cluster's are not counted.
 
@@ -32,6 +38,7 @@ def fitting_workers(
         cropped: Shape of the box of voxels that are not 0, by case, in the file's axes, where it is known.
         workers: Processes where memory suffices.
         limit: Bytes; None keeps to what is free, and refuses nothing.
+        beside: Bytes per voxel that are held beside a case that has been read.
 
     Raises:
         BudgetError: A case does not fit the limit.
@@ -39,11 +46,10 @@ def fitting_workers(
     wanted = tuple(sections)
     needs = {}
     for case in () if on_cluster() else cases:
-        try:
+        with contextlib.suppress(AutosegError, OSError):
             size = case_size(case.images, case.label)
-        except (DatasetError, OSError):
-            continue
-        needs[case.case_id] = case_bytes(size, wanted, cropped=cropped.get(case.case_id))
+            looked_at = size.image_bytes + size.label_bytes + beside * math.prod(size.geometry.shape)
+            needs[case.case_id] = max(case_bytes(size, wanted, cropped=cropped.get(case.case_id)), looked_at)
     if not needs:
         return workers
     base, allowed = base_bytes(), MemoryLimit.of(limit)
@@ -55,6 +61,11 @@ def fitting_workers(
     how = "1 worker" if count == 1 else f"{count} workers"
     allowed.tell(_together(base, most, count), how, case_id=largest)
     return count
+
+
+def reading_workers(cases: Sequence[RawCase], *, workers: int, limit: int | None) -> int:
+    """As `fitting_workers`, for cases that are read and looked at."""
+    return fitting_workers(cases, (), cropped={}, workers=workers, limit=limit, beside=EXAMINED_BYTES)
 
 
 def case_bytes(size: CaseSize, sections: Iterable[Preprocessing], *, cropped: Shape3 | None = None) -> int:

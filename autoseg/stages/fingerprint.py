@@ -21,16 +21,15 @@ from autoseg.io.case_facts import CaseFacts, content_digest, load_facts, save_fa
 from autoseg.io.raw import RawCase, RawDataset, check_labels, read_case
 from autoseg.planning.intensities import IntensitySummary, pool, summarize
 from autoseg.planning.laterality import label_places
+from autoseg.preprocessing.fit import reading_workers
 from autoseg.specs.fingerprint import CaseFingerprint, Fingerprint
 
 logger = logging.getLogger(__name__)
 
 FACTS = "fingerprint_cases.npz"
 """Cache beside the fingerprint."""
-
 SMALL_DATASET_BYTES = 50_000_000
 """Below this, reading in this process is quicker than starting others (0.5 s each)."""
-
 SAVE_EVERY_S = 60.0
 """A stopped run loses at most this much reading."""
 
@@ -41,15 +40,17 @@ class Options:
 
     Attributes:
         dataset: Folder name of the data set.
-        workers: Processes; None takes all CPUs, or one where the data set is small.
+        workers: Processes; None takes all CPUs, or one where the data set is small; fewer where memory is short.
         clean: Forget what earlier runs remembered.
         skip_bad_cases: Leave out and name cases that cannot be used, instead of stopping.
+        memory_limit: Bytes that may be held at most; None keeps to what is free, and refuses nothing.
     """
 
     dataset: str
     workers: int | None = None
     clean: bool = False
     skip_bad_cases: bool = False
+    memory_limit: int | None = None
 
 
 def run(options: Options, workspace: Workspace) -> Fingerprint:
@@ -58,12 +59,13 @@ def run(options: Options, workspace: Workspace) -> Fingerprint:
     Raises:
         DatasetError: A case cannot be used and `skip_bad_cases` is off, or not one case can be used.
         SpecError: `dataset.json` is wrong.
+        BudgetError: A case does not fit the memory limit.
     """
     raw, quarantined = RawDataset.open_usable(workspace.raw_dataset(options.dataset))
     folder = workspace.prepared(options.dataset)
     setting = f"{raw.spec.channels()} {raw.spec.labels}"
     known = {} if options.clean else load_facts(folder / FACTS, setting)
-    facts, unreadable = _collect(raw, known, folder / FACTS, setting, options.workers)
+    facts, unreadable = _collect(raw, known, folder / FACTS, setting, options)
     quarantined |= unreadable
     if quarantined and not options.skip_bad_cases:
         raise DatasetError(*refusal(raw.name, quarantined))
@@ -102,14 +104,16 @@ class _Task:
 
 
 def _collect(
-    raw: RawDataset, known: dict[str, CaseFacts], cache: Path, setting: str, workers: int | None
+    raw: RawDataset, known: dict[str, CaseFacts], cache: Path, setting: str, options: Options
 ) -> tuple[dict[str, CaseFacts], dict[str, str]]:
     """Facts by case id and the reasons of those left out; writes the cache when anything was read."""
     facts, quarantined, tasks = _unchanged(raw, known)
-    total = sum(path.stat().st_size for task in tasks for path in _files(task.case))
+    total = sum(path.stat().st_size for task in tasks for path in task.case.files)
     few = default_workers() if total > SMALL_DATASET_BYTES else 1
+    workers = few if options.workers is None else options.workers
+    workers = reading_workers([task.case for task in tasks], workers=workers, limit=options.memory_limit)
     saved = time.monotonic()
-    for outcome in run_cases(_examine, tasks, workers=few if workers is None else workers):
+    for outcome in run_cases(_examine, tasks, workers=workers):
         case_id = outcome.item.case.case_id
         if outcome.result is None:
             quarantined[case_id] = str(outcome.error)
@@ -133,7 +137,7 @@ def _unchanged(
     for case in raw.training:
         remembered = known.get(case.case_id)
         try:
-            unchanged = remembered is not None and remembered.signature == signature(_files(case))
+            unchanged = remembered is not None and remembered.signature == signature(case.files)
         except DatasetError as error:
             quarantined[case.case_id] = str(error)
             continue
@@ -144,13 +148,9 @@ def _unchanged(
     return facts, quarantined, tasks
 
 
-def _files(case: RawCase) -> tuple[Path, ...]:
-    return (*case.images, *([] if case.label is None else [case.label]))
-
-
 def _examine(task: _Task) -> CaseFacts:
     """Read one case."""
-    files = _files(task.case)
+    files = task.case.files
     stamp, content = signature(files), content_digest(files)
     if task.known is not None and task.known.fingerprint.content == content:
         return replace(task.known, signature=stamp)

@@ -76,7 +76,7 @@ def run(options: Options, workspace: Workspace) -> Prepared:
     meaning = canonical_json([plan.labels, plan.regions_class_order])
     tasks, quarantined = _outdated(raw, targets, meaning)
     quarantined |= unusable
-    total = sum(path.stat().st_size for task in tasks for path in _files(task.case))
+    total = sum(path.stat().st_size for task in tasks for path in task.case.files)
     few = default_workers() if total > SMALL_DATASET_BYTES else 1
     workers = fitting_workers(
         [task.case for task in tasks],
@@ -147,10 +147,10 @@ def _is_current(folder: Path, case: RawCase, meaning: str) -> bool:
     stored = ("" if record is None else record.source).split("\n")
     if record is None or len(stored) != 3 or stored[2] != meaning:
         return False
-    stamp = signature(_files(case))
+    stamp = signature(case.files)
     if stored[0] == stamp:
         return True
-    if stored[1] != content_digest(_files(case)):
+    if stored[1] != content_digest(case.files):
         return False
     renew_record(folder, record.model_copy(update={"source": _source(stamp, stored[1], meaning)}))
     return True
@@ -158,10 +158,6 @@ def _is_current(folder: Path, case: RawCase, meaning: str) -> bool:
 
 def _source(stamp: str, content: str, meaning: str) -> str:
     return f"{stamp}\n{content}\n{meaning}"
-
-
-def _files(case: RawCase) -> tuple[Path, ...]:
-    return (*case.images, *([] if case.label is None else [case.label]))
 
 
 def _prepare(task: _Task) -> None:
@@ -172,7 +168,7 @@ def _prepare(task: _Task) -> None:
     """
     for folder, _, _ in task.targets:
         remove_case(folder, task.case.case_id)
-    files = _files(task.case)
+    files = task.case.files
     source = _source(signature(files), content_digest(files), task.meaning)
     image, geometry, labels = read_case(task.case, channels=task.channels)
     if labels is None:

@@ -64,9 +64,9 @@ def size(*shape: int) -> CaseSize:
 def test_the_ways_become_leaner_one_step_at_a_time() -> None:
     said = [str(way) for way in WAYS]
     assert said == [
-        "3 ahead",
-        "2 ahead",
-        "1 ahead",
+        "3 read and written beside one in work",
+        "2 read and written beside one in work",
+        "1 read and written beside one in work",
         "one case at a time",
         "one case at a time, logits on disk",
         "one case at a time, logits on disk, 3 passes side by side",
