@@ -21,6 +21,7 @@ from autoseg.inference.record import chosen_step_size
 from autoseg.inference.region import merge_found
 from autoseg.inference.region_stage import RegionStage
 from autoseg.inference.runner import PreparedCase, RawImage, Runner
+from autoseg.inference.share import ORIGIN
 from autoseg.inference.sources import as_image
 from autoseg.inference.steps import read_steps
 from autoseg.postprocessing import apply_steps
@@ -125,6 +126,7 @@ class Predictor:
             step_size=chosen_step_size(model, step_size),
             device=device,
             precision=precision,
+            half_sums=(folder / ORIGIN).is_dir(),  # nnU-Net's model: its masks, to the last rounding
         )
         steps = read_steps(folder, model, final) if postprocess else ()
         region = members[-1].configuration.region

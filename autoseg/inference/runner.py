@@ -74,6 +74,7 @@ class Runner:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: Type to compute in; `auto` takes the fastest that the device has.
         laterality: Labels that change places in copies mirrored left to right; None for none.
+        half_sums: Round the sums of windows as nnU-Net does, see `predict_logits`.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Runner:
         device: str = "auto",
         precision: Literal["auto"] | Precision = "auto",
         laterality: Laterality | None = None,
+        half_sums: bool = False,
     ) -> None:
         self.space = space
+        self.half_sums = half_sums
         self.laterality = laterality
         self.thrift = Thrift()
         self.mirror_axes = tuple(mirror_axes)
@@ -144,6 +147,7 @@ class Runner:
             batch_windows=self.thrift.windows if planar_on_cpu else None,
             passes_at_once=self.thrift.passes,
             half=half,
+            half_sums=self.half_sums,
             store=None if self.thrift.disk is None else on_disk,
             swap=swap,
         )

@@ -61,6 +61,7 @@ def predict_logits(
     batch_windows: int | None = None,
     passes_at_once: int | None = None,
     half: bool = False,
+    half_sums: bool = False,
     swap: Swap | None = None,
     store: Store | None = None,
 ) -> torch.Tensor:
@@ -80,6 +81,8 @@ def predict_logits(
         batch_windows: Window copies per pass; None picks what is fastest on the device.
         passes_at_once: Most passes side by side on a CPU; None picks what is fastest.
         half: Give float16, however small the volume.
+        half_sums: Round to float16 wherever nnU-Net does: the sums of weighted windows and of weights, and their
+            quotient, also of single windows.
         swap: What changes places in copies mirrored along its axis, of (z, y, x).
         store: Makes the tensor that the result is collected in; None takes memory. A result of a single window is in
             memory anyway.
@@ -105,7 +108,8 @@ def predict_logits(
             return _collect(tiles, tuple(image.shape[1:]), half=half, store=store)
     padded, inside = _pad_to_patch(image, (z, y, x))
     with torch.inference_mode():
-        slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows)
+        kind = torch.float16 if half_sums else torch.float32
+        slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows, kind=kind)
         logits = _collect(slabs, tuple(padded.shape[1:]), half=half, store=store)
     return logits[(slice(None), *inside)]
 
@@ -132,27 +136,41 @@ Slab = tuple[int, torch.Tensor]
 
 
 def _slabs(
-    passes: Passes, image: torch.Tensor, patch: Shape3, *, step_size: float, planar: bool, batch: int | None
+    passes: Passes,
+    image: torch.Tensor,
+    patch: Shape3,
+    *,
+    step_size: float,
+    planar: bool,
+    batch: int | None,
+    kind: torch.dtype,
 ) -> Iterator[Slab]:
-    """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume."""
+    """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume.
+
+    Every sum is taken in float32 and then rounded to `kind`, as torch does in place.
+    """
     starts = [window_starts(size, edge, step_size) for size, edge in zip(image.shape[1:], patch, strict=True)]
     if planar:
         starts[0] = tuple(range(image.shape[1]))
     corners = list(itertools.product(*starts))
     windows = (_window(image, corner, patch, planar=planar) for corner in corners)
     results = mean_logits(passes, windows, planar=planar, batch=batch)
+    weights = gaussian_weights(patch).to(passes.device, kind)
     if len(starts[1]) == len(starts[2]) == 1 and (planar or len(starts[0]) == 1):
-        yield from (
-            (top, logits[:, None] if planar else logits) for (top, _, _), logits in zip(corners, results, strict=True)
-        )
+        for (top, _, _), logits in zip(corners, results, strict=True):
+            alone = logits[:, None] if planar else logits
+            yield top, alone if kind == torch.float32 else (alone * weights).to(kind).div_(weights)
         return
-    weights = gaussian_weights(patch).to(passes.device)
-    sums, totals = torch.empty(0), torch.zeros((patch[0], *image.shape[2:]), device=passes.device)
+    sums, totals = torch.empty(0), torch.zeros((patch[0], *image.shape[2:]), dtype=kind, device=passes.device)
     for index, ((top, y, x), logits) in enumerate(zip(corners, results, strict=True)):
         if not sums.numel():
-            sums = torch.zeros((len(logits), *totals.shape), device=passes.device)
+            sums = torch.zeros((len(logits), *totals.shape), dtype=kind, device=passes.device)
         inside = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
-        sums[(slice(None), *inside)].addcmul_(logits[:, None] if planar else logits, weights)
+        window = logits[:, None] if planar else logits
+        if kind == torch.float32:
+            sums[(slice(None), *inside)].addcmul_(window, weights)
+        else:
+            sums[(slice(None), *inside)] += window * weights
         totals[inside] += weights
         following = corners[index + 1][0] if index + 1 < len(corners) else top + patch[0]
         if done := following - top:

@@ -11,6 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - its usual name
 import torch
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.geometry import Geometry
 from autoseg.inference.cascade import with_previous_labels
 from autoseg.inference.export import merged_labels_on_native_grid
 from autoseg.inference.predictor import Predictor
@@ -86,6 +87,15 @@ def test_settings_of_the_model_can_be_replaced(tmp_path: Path, make_model: Maker
     assert chosen.runner.step_size == 1.0
     assert chosen.final == ("2d",)
     assert len(chosen.members[0].networks) == 1
+
+
+def test_sums_of_imported_models_are_rounded_as_nnunet_rounds_them(tmp_path: Path, make_model: Maker) -> None:
+    make_model(tmp_path, "3d_fullres")
+    assert not Predictor.load(tmp_path).runner.half_sums
+    (tmp_path / "origin").mkdir()
+    predictor, grid = Predictor.load(tmp_path), Geometry((20, 9, 8), (1.0, 1.0, 1.0))
+    logits = predictor.logits(predictor.prepare(np.random.default_rng(0).normal(size=(1, 20, 9, 8)), grid))[0].logits
+    assert torch.equal(logits, logits.half().float())
 
 
 def test_a_cascade_sees_the_labels_of_its_first_stage(tmp_path: Path, make_model: Maker, images: Path) -> None:

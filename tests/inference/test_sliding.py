@@ -204,6 +204,17 @@ def test_fewer_passes_than_threads_share_them(windows: int, flips: int, wanted: 
     torch.testing.assert_close(torch.stack(found), torch.stack(given))
 
 
+def test_half_sums_round_single_windows_too_and_most_where_weights_are_least() -> None:
+    image = torch.randn(1, 8, 8, 8)
+    network, size = directional(), {"patch_size_voxels": (8, 8, 8)}
+    exact = predict_logits([network], image[[0, 0]], **size)
+    rounded = predict_logits([network], image[[0, 0]], half_sums=True, **size)
+    error = ((rounded - exact) / exact).abs()
+    assert torch.equal(rounded, rounded.half().float())
+    assert error[:, 4, 4, 4].max() <= 2**-9, "two roundings to eleven bits"
+    assert error.max() > 2**-6, "products with weights near the smallest number keep a few bits"
+
+
 def test_without_networks_there_is_nothing_to_average() -> None:
     with pytest.raises(ValueError, match="no network"):
         predict_logits([], torch.zeros(1, 8, 8, 8), patch_size_voxels=(8, 8, 8))
