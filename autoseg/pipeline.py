@@ -60,7 +60,7 @@ class Options(TrainingSettings):
         num_folds: Of the cross-validation; None keeps what is planned, or takes 5.
         workers: Processes for work on many cases; None is as many as pay.
         skip_bad_cases: Leave out and name training cases that cannot be used, instead of stopping.
-        memory_limit: Bytes that preprocessing and prediction may hold; None keeps to what is free.
+        memory_limit: Bytes that all but training may hold; None keeps to what is free, and refuses nothing.
     """
 
     dataset: str
@@ -137,7 +137,13 @@ def prepare(options: Options, workspace: Workspace) -> Prepared:
     select_device(options.device)
     dataset = options.dataset
     found = fingerprint.run(
-        fingerprint.Options(dataset, workers=options.workers, skip_bad_cases=options.skip_bad_cases), workspace
+        fingerprint.Options(
+            dataset,
+            workers=options.workers,
+            skip_bad_cases=options.skip_bad_cases,
+            memory_limit=options.memory_limit,
+        ),
+        workspace,
     )
     planned = plan.run(
         plan.Options(
