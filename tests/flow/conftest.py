@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,19 @@ def make_raw(
     }
     (folder / "dataset.json").write_text(json.dumps(spec))
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drawing is two thirds of the CPU time of these tiny runs: only modules that say `FIGURES = True` draw."""
+    from autoseg.reporting import curves
+    from autoseg.stages import evaluate
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "FIGURES", False):
+            patch.setattr(curves, "draw_curves", lambda *_, **__: None)
+            patch.setattr(evaluate, "draw_report", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -260,32 +260,36 @@ def test_masks_are_not_written_among_the_images(trained, command):
     assert result.lines == [f"autoseg: {images} is where the images are: choose another output folder"]
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "fingerprint_cases.npz",
-        "fingerprint.json",
-        "plan.json",
-        "splits.json",
-        "image*",
-        "run.json",
-        "checkpoint_latest.safetensors",
-        "weights_best.safetensors",
-        "weights_final.safetensors",
-        "validation/*/case_*.nii.gz",
-        "report.json",
-        "model.json",
-        "3d_fullres_fold_0.safetensors",
-    ],
+WRITTEN = (
+    "fingerprint_cases.npz",
+    "fingerprint.json",
+    "plan.json",
+    "splits.json",
+    "image*",
+    "run.json",
+    "checkpoint_latest.safetensors",
+    "weights_best.safetensors",
+    "weights_final.safetensors",
+    "validation/*/case_*.nii.gz",
+    "report.json",
+    "3d_fullres_fold_0.safetensors",
+    "model.json",
 )
-def test_a_full_disk_is_one_line_and_the_command_goes_on_later(workspace, command, full_disk, monkeypatch, pattern):
-    full_disk(pattern)
-    result = command("plan_and_train", "1", *SHORT, *QUIET, workspace=workspace)
-    assert result.code == 2, result.said
-    assert len(result.lines) == 1, result.said
-    assert "(No space left on device): free some space or choose another --workspace" in result.lines[0]
-    assert half_written(workspace) == []
-    monkeypatch.undo()
+"""By one command, in this order."""
+
+
+def test_a_full_disk_is_one_line_and_the_command_goes_on_later(workspace, command, full_disk, monkeypatch):
+    """The disk is full again and again, each time a file later; what was written before is kept."""
+    for pattern in WRITTEN:
+        full_disk(pattern)
+        result = command("plan_and_train", "1", *SHORT, *QUIET, workspace=workspace)
+        monkeypatch.undo()
+        assert result.code == 2, f"{pattern}: {result.said}"
+        assert len(result.lines) == 1, f"{pattern}: {result.said}"
+        assert "(No space left on device): free some space or choose another --workspace" in result.lines[0]
+        named = "case_0" if pattern == "image*" else Path(pattern).name.split("*")[0]
+        assert named in result.lines[0], "what was to be written"
+        assert half_written(workspace) == []
     assert command("plan_and_train", "1", *SHORT, workspace=workspace).code == 0
 
 

@@ -15,7 +15,6 @@ from autoseg.inference.predictor import Predictor, PreparedCase
 from autoseg.io.case_store import StoredCase
 from autoseg.io.images import read_label, write_label
 from autoseg.preprocessing.folder import cases_digest
-from autoseg.reporting import curves
 from autoseg.specs.case import CaseRecord
 from autoseg.specs.model import Model
 from autoseg.specs.plan import Preprocessing
@@ -35,14 +34,6 @@ FOLDS = [
 
 def runs(root: Path) -> Path:
     return root / "runs" / NAME / "autoseg"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_curves():
-    """They take half of the time of these tiny runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curves, "draw_curves", lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")

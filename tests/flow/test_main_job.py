@@ -19,6 +19,7 @@ from autoseg.specs.report import Report
 from autoseg.specs.splits import Splits
 
 NAME = "Dataset001_Tiny"
+FIGURES = True
 SHORT = ("--epochs", "1", "--iterations-per-epoch", "2", "--device", "cpu")
 
 
@@ -58,6 +59,7 @@ def test_one_command_leaves_a_model(workspace):
         assert {"run.json", "log.jsonl", "curves.png", "weights_final.safetensors"} <= {
             path.name for path in run.iterdir()
         }
+        assert {"confusion.png", "samples.png"} <= {path.name for path in (run / "validation").iterdir()}
         held_out = Splits.load(workspace / "prepared" / NAME / "autoseg" / "splits.json").fold("0").val
         assert tuple(case.id for case in Report.load(run / "validation" / "report.json").cases) == held_out
 
