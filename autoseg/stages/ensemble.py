@@ -83,6 +83,8 @@ def run(options: Options, workspace: Workspace) -> Path:
     references = {case.case_id: case.label for case in raw.training if case.label is not None}
     grounds = _choose(runs, references, search_weights=options.search_weights)
     logger.info("%s", grounds.reason)
+    if options.search_weights:
+        logger.info("%s", grounds.weights_reason)
     folder = workspace.model(options.dataset, options.method)
     members = {name: pack_organ_model(folder, _pack_member(folder, group)) for name, group in packed.items()}
     model = _model(packed, members, grounds, dataset=raw.spec)
@@ -106,9 +108,10 @@ def _choose(runs: Runs, references: Mapping[str, Path], *, search_weights: bool)
     elif len(judged) < len(runs):
         reason += f"; {', '.join(sorted(set(runs) - set(judged)))} held nothing out and is not compared"
     names = tuple(selected.split(JOIN))
-    shared = Shared((1 / len(names),) * len(names), "equal shares: others were not tried", {})
+    shared = Shared((1.0,), "one member alone has nothing to share", {})
     if len(names) > 1:
-        shared = averages.weigh(names) if search_weights else shared
+        equal = Shared((1 / len(names),) * len(names), "equal shares: others were not tried", {})
+        shared = averages.weigh(names) if search_weights else equal
         averages.write(names, shared.shares)
     return Ensemble(
         selected=names,

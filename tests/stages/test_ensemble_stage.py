@@ -68,6 +68,7 @@ def test_a_model_folder_is_packed(fabricated: Any) -> None:
     assert model.licence == "CC0"
     assert list(json.loads((folder / "scores.json").read_text())) == ["3d_fullres"]
     assert "3d_fullres is used" in (folder / "card.md").read_text()
+    assert Ensemble.load(folder / "ensemble.json").weights_reason == "one member alone has nothing to share"
 
 
 def test_only_complete_scored_and_wanted_runs_count(fabricated: Any) -> None:
@@ -171,8 +172,9 @@ def lean(fabricated: Any, configuration: str, fold: str, *, right: float) -> Pat
     return folder
 
 
-def test_unequal_shares_are_searched_when_asked_for(fabricated: Any) -> None:
+def test_unequal_shares_are_searched_when_asked_for(fabricated: Any, caplog: pytest.LogCaptureFixture) -> None:
     """One member is right where the other is wrong by more: it needs the larger share."""
+    caplog.set_level(logging.INFO, "autoseg")
     for fold in fabricated.FOLDS:
         lean(fabricated, "2d", fold, right=1.0)
         lean(fabricated, "3d_fullres", fold, right=-3.0)
@@ -183,6 +185,7 @@ def test_unequal_shares_are_searched_when_asked_for(fabricated: Any) -> None:
     assert found.weights == model.member_weights == {"2d": 0.75, "3d_fullres": 0.25}
     assert [each.weights["2d"] for each in found.weightings] == [0.5, 0.25, 0.75]
     assert "2d 0.75 : 3d_fullres 0.25 makes the mean Dice 1.0000 instead of" in found.weights_reason
+    assert found.weights_reason in caplog.text
     assert "Shares in the average: 2d 0.75, 3d_fullres 0.25." in (folder / "card.md").read_text()
     merged = fabricated.workspace.run(fabricated.DATASET, "autoseg", "2d+3d_fullres", "1") / "validation" / "d.nii.gz"
     assert np.array_equal(read_label(merged)[0], fabricated.references["d"])
