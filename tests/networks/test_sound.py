@@ -62,7 +62,7 @@ def test_torch_still_crashes() -> None:
 
 def leave_nan_in_freed_memory() -> None:
     """What is allocated next holds it, unless it is overwritten."""
-    sizes = (2_000, 20_000, 200_000, 1_000_000)
+    sizes = (2_000, 20_000, 200_000)
     freed = [torch.full((size,), float("nan"), dtype=torch.bfloat16) for size in sizes for _ in range(6)]
     freed += [torch.full((size,), float("nan")) for size in sizes for _ in range(6)]
     del freed
@@ -75,7 +75,7 @@ def error_of_gradients(kind: Callable[..., nn.Module], *, slices: int, kernel: i
     weights = torch.randn(1, 32, slices, 6, 6)
     exact = torch.autograd.grad((layer(x) * weights).sum(), (layer.weight, x))
     worst = 0.0
-    for _ in range(3):
+    for _ in range(2):
         leave_nan_in_freed_memory()
         with torch.autocast("cpu", torch.bfloat16):
             output = layer(x)
@@ -88,8 +88,7 @@ def error_of_gradients(kind: Callable[..., nn.Module], *, slices: int, kernel: i
     return worst
 
 
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("slices", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(("slices", "kernel"), [(2, 1), (1, 3), (2, 3), (3, 3), (2, 5), (4, 5), (5, 5)])
 def test_gradients_in_bfloat16(slices: int, kernel: int) -> None:
     assert error_of_gradients(Conv3d, slices=slices, kernel=kernel) < 0.02
 
@@ -114,7 +113,7 @@ def test_a_network_with_two_slices_trains_in_bfloat16() -> None:
     network = networks.build("plain_unet", topology=topology, channels=1, heads=2)
     torch.manual_seed(0)
     x = torch.randn(1, 1, 8, 16, 16)
-    for _ in range(3):
+    for _ in range(2):
         leave_nan_in_freed_memory()
         with torch.autocast("cpu", torch.bfloat16):
             output = network(x)
