@@ -14,7 +14,7 @@ Shares = tuple[float, ...]
 PARTS = 4
 """Shares are multiples of a quarter: finer ones differ by less than the folds do (our decision)."""
 LEAST_GAIN = 1e-3
-"""Mean Dice that unequal shares must bring: a tenth of what a second member is kept for by most (our decision)."""
+"""Mean Dice that unequal shares must bring (our decision): good members gained less from them, by chance."""
 
 
 @dataclass(frozen=True)
