@@ -10,7 +10,7 @@ from autoseg.core.errors import AutosegError, DatasetError, StorageError
 from autoseg.inference.conveyor import run_conveyor
 
 
-@pytest.mark.parametrize("ahead", [1, 3])
+@pytest.mark.parametrize("ahead", [0, 1, 3])
 @pytest.mark.parametrize("stage", ["prepare", "compute", "finish"])
 def test_a_bad_case_is_named_and_the_rest_goes_on(stage: str, ahead: int) -> None:
     done: list[int] = []
@@ -91,3 +91,21 @@ def test_few_cases_are_read_ahead() -> None:
 
     list(run_conveyor(range(20), prepare=prepare, compute=compute, finish=lambda item, value: None, ahead=2))
     assert read == list(range(20))
+
+
+def test_nothing_ahead_is_one_step_of_one_case_after_the_other() -> None:
+    story: list[str] = []
+
+    def note(step: str, item: str) -> str:
+        story.append(f"{step} {item}")
+        return item
+
+    for each in run_conveyor(
+        "ab",
+        prepare=lambda item: note("read", item),
+        compute=lambda item: note("compute", item),
+        finish=lambda item, _: story.append(f"write {item}"),
+        ahead=0,
+    ):
+        story.append(f"told {each.item}")
+    assert story == [f"{step} {item}" for item in "ab" for step in ("read", "compute", "write", "told")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -224,3 +225,33 @@ def test_all_subsets_of_the_mirror_axes() -> None:
     assert mirror_subsets((0, 2)) == ((), (0,), (2,), (0, 2))
     assert len(mirror_subsets((0, 1, 2))) == 8
     assert mirror_subsets(()) == ((),)
+
+
+def test_fewer_passes_at_a_time_and_a_store_change_no_bit() -> None:
+    networks, image, threads = (
+        [directional(seed=seed) for seed in (1, 2)],
+        torch.randn(2, 20, 23, 17),
+        torch.get_num_threads(),
+    )
+    kept, released = torch.empty(0), 0
+
+    def store(shape: tuple[int, ...], kind: torch.dtype) -> tuple[torch.Tensor, Callable[[], None]]:
+        nonlocal kept
+        kept = torch.zeros(shape, dtype=kind)
+        return kept, release
+
+    def release() -> None:
+        nonlocal released
+        released += 1
+
+    try:
+        torch.set_num_threads(3)
+        usual = predict_logits(networks, image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 2))
+        lean = predict_logits(
+            networks, image, patch_size_voxels=(8, 8, 8), mirror_axes=(0, 2), passes_at_once=1, store=store
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(usual, lean)
+    assert lean.data_ptr() == kept.data_ptr()
+    assert released > 1
