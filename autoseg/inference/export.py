@@ -31,6 +31,8 @@ SLAB_SLICES = 4
 """Output slices per block where splines overshoot, so that every class must be computed everywhere."""
 ROUNDING_MARGIN = 1e-5
 """Relative distance below which a class is not ruled out by bounds: float32's rounding, with room."""
+HALF_MARGIN = 2**-9
+"""The same where float16's rounding makes ties."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class MemberLogits:
         found: Of the first stage of a region-of-interest cascade, for its second.
         weight: Share of the member in a mean of several.
         release: Takes logits that are on disk out of memory again; None where they are not.
+        half: Round to float16 after interpolation, too, as nnU-Net does: nearly equal classes tie, and the first wins.
     """
 
     logits: torch.Tensor
@@ -52,6 +55,7 @@ class MemberLogits:
     found: Found | None = None
     weight: float = 1.0
     release: Callable[[], None] | None = None
+    half: bool = False
 
 
 def labels_on_native_grid(logits: torch.Tensor, record: CaseRecord, space: LabelSpace, rule: Resampling) -> Labels:
@@ -149,7 +153,7 @@ class _Block:
     """One member's logits around one box of the native grid."""
 
     def __init__(self, member: MemberLogits, maps: Sequence[AxisMap], box: Box) -> None:
-        self.weight = member.weight
+        self.weight, self.half = member.weight, member.half
         self.maps = [along.rows(part) for along, part in zip(maps, box, strict=True)]
         around = member.logits[:, self.maps[0].support, self.maps[1].support, self.maps[2].support]
         self.source = around.float()  # (heads, z, y, x)
@@ -170,7 +174,7 @@ class _Block:
         # x first, while the block is small: along z and y whole rows are copied and mixed, which is the fast way.
         for axis in (3, 2, 1):
             values = self.maps[axis - 1].apply(values, axis)
-        return values
+        return values.half().float() if self.half else values
 
 
 def decided_labels(member: MemberLogits, space: LabelSpace) -> npt.NDArray[np.int32]:
@@ -218,7 +222,8 @@ def _possible_winners(block: _Block) -> torch.Tensor:
     wins = torch.zeros(len(flat), dtype=torch.bool)
     wins[flat.argmax(0)] = True
     mean = flat[wins].mean(0)
-    wins |= (flat - mean).amax(1) >= -ROUNDING_MARGIN * (1 + mean.abs().max())
+    margin = HALF_MARGIN if block.half else ROUNDING_MARGIN
+    wins |= (flat - mean).amax(1) >= -margin * (1 + mean.abs().max())
     return torch.nonzero(wins).flatten()
 
 

@@ -152,7 +152,8 @@ class Runner:
             swap=swap,
         )
         release = spilled[0].release if spilled else None
-        return MemberLogits(logits, record, configuration.preprocessing.resampling, release=release)
+        rule = configuration.preprocessing.resampling
+        return MemberLogits(logits, record, rule, release=release, half=self.half_sums)
 
     def _swap(self, configuration: Configuration, image_channels: int) -> Swap | None:
         """What changes places in mirrored copies; None where none is mirrored left to right."""

@@ -123,6 +123,20 @@ def test_members_on_different_grids_are_averaged_as_probabilities(space: LabelSp
     np.testing.assert_array_equal(labels, in_file_axes(expected, cases[0]))
 
 
+def test_rounded_logits_tie_and_the_first_class_wins() -> None:
+    case, rule, space = record(), Resampling(), CLASSES
+    logits = 0.1 * smooth_logits(4).half().float()
+    logits[3] = logits[2] + 1e-5  # ties with the class before it, once rounded
+    member = MemberLogits(logits, case, rule, half=True)
+    labels = merged_labels_on_native_grid([member], space)
+    rounded = resampled(logits, case, rule).astype(np.float32).astype(np.float16)
+    expected = in_file_axes(decided(rounded, space), case)
+    exact = labels_on_native_grid(logits, case, space, rule)
+    assert (labels == expected).mean() > 0.999, "float32 and double precision round alike but for a few"
+    assert (exact != expected).mean() > 0.05
+    assert space.head_values[2] in labels
+
+
 def test_a_tie_goes_to_the_first_class() -> None:
     labels = labels_on_native_grid(torch.zeros(4, 12, 21, 17), record(), CLASSES, Resampling())
     assert not labels.any()
