@@ -3,6 +3,7 @@
 Called with a folder that holds the prepared workspace and a JSON file for the results.
 """
 
+import gc
 import json
 import os
 import signal
@@ -116,6 +117,7 @@ def in_fork(prepare, folder, errors):
 
 def main(root, results):
     codes = {}
+    gc.freeze()  # a collection in a fork would copy every page of torch's modules
     for name, prepare in SCENARIOS.items():
         folder = root / name
         folder.mkdir()
