@@ -36,7 +36,7 @@ from benchmarks import _reference as plain
 from benchmarks.ratchet import Pair, RowMaker
 
 LABELS: dict[str, int | tuple[int, ...]] = {"background": 0, "liver": 1, "tumour": 2}
-SPACING_MM, TARGET_MM = (3.0, 0.8, 0.8), (1.5, 1.5, 1.5)
+SPACING_MM, TARGET_MM = (2.0, 0.8, 0.8), (1.5, 1.5, 1.5)
 PATCH = (40, 40, 40)
 FEATURES = (16, 32, 64)
 METHOD = "nnunet"

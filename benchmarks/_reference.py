@@ -137,7 +137,7 @@ def training_step(
     total.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 12.0)
     optimizer.step()
-    return float(total)
+    return float(total.detach())
 
 
 @torch.inference_mode()
