@@ -20,7 +20,8 @@ def torch_requirements(ours: str) -> list[list[str]]:
         ours: Version of our torch, e.g. `2.13.0+cpu`.
     """
     public, _, build = ours.partition("+")
-    kind = ["--extra-index-url", TORCH_WHEELS + build] if build else []
+    # Every package is looked up there, too: where that place cannot be reached, retries would take an hour.
+    kind = ["--retries", "0", "--extra-index-url", TORCH_WHEELS + build] if build else []
     same = [[f"torch=={ours}", *kind]] if build else []
     return [*same, [f"torch=={public}", *kind], ["torch", *kind]]
 

@@ -100,7 +100,7 @@ def test_the_main_job_is_a_choice_of_rows() -> None:
 
 
 def test_torch_is_as_near_ours_as_resolves() -> None:
-    wheels = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+    wheels = ["--retries", "0", "--extra-index-url", "https://download.pytorch.org/whl/cpu"]
     assert torch_requirements("2.13.0+cpu") == [
         ["torch==2.13.0+cpu", *wheels],
         ["torch==2.13.0", *wheels],
