@@ -108,7 +108,7 @@ class Pass:
         if not machine.on_cpu:
             return 0
         at_once = min(machine.passes, thrift.passes or machine.passes)
-        windows = (thrift.windows or machine.planar_windows) if self.planar else 1
+        windows = machine.planar_windows if self.planar else 1
         elements = SPAN_FACTOR[self.configuration.dimensions] * self.price.span * windows
         one = machine.bytes_each * int(elements)
         if machine.bytes_each == FLOAT_BYTES:

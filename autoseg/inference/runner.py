@@ -134,7 +134,6 @@ class Runner:
             spilled.append(made)
             return made.tensor, made.release
 
-        planar_on_cpu = self.device.type == "cpu" and configuration.dimensions == 2
         logits = predict_logits(
             networks,
             image,
@@ -144,7 +143,6 @@ class Runner:
             mirror_axes=self.mirror_axes,
             device=self.device,
             precision=self.precision,
-            batch_windows=self.thrift.windows if planar_on_cpu else None,
             passes_at_once=self.thrift.passes,
             half=half,
             half_sums=self.half_sums,

@@ -72,7 +72,6 @@ def test_the_ways_become_leaner_one_step_at_a_time() -> None:
         "one case at a time, logits on disk, 3 passes side by side",
         "one case at a time, logits on disk, 2 passes side by side",
         "one case at a time, logits on disk, one pass at a time",
-        "one case at a time, logits on disk, one pass at a time, window by window",
     ]
 
 
