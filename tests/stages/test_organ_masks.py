@@ -61,9 +61,7 @@ def test_a_model_that_segments_nothing_stops(fabricated: Any, monkeypatch: pytes
 def test_a_model_for_other_images_is_no_first_stage(fabricated: Any) -> None:
     model = Model.load(fabricated.model("3d_fullres") / "model.json")
     check_organ_model(model, "liver", channels=1)
-    with pytest.raises(
-        SpecError, match=r"liver takes 1 channels \(MR\), the data set has 4: name a model of the same"
-    ):
+    with pytest.raises(SpecError, match=r"liver takes 1 channels \(MR\), the data set has 4: name a model of the same"):
         check_organ_model(model, "liver", channels=4)
 
 
