@@ -148,6 +148,10 @@ class Pass:
         joined = (5 * more + FLOAT_BYTES * (self.channels + more) + 2) * inside if more else 0
         return padded + joined
 
+    def slab_share(self, grids: Grids) -> float:
+        """Of the logits: slices that one row of windows finishes, at most a window's."""
+        return min(1.0, self.patch[0] / self.padded(grids)[0])
+
     def logits(self, grids: Grids, *, half: bool) -> int:
         """On the plan's grid."""
         return logits_bytes(self.heads * math.prod(self.padded(grids)), half=half)
@@ -208,9 +212,11 @@ class Work:
         held, most = 0, 0
         for one, grids in each:
             logits = one.logits(grids, half=self.final > 1)
-            kept = 0 if thrift.disk is not None and not one.is_single(grids) else logits
+            on_disk = thrift.disk is not None and not one.is_single(grids)
+            # What is written to disk leaves memory slab by slab, when all windows over it are done.
+            kept, written = (0, int(logits * one.slab_share(grids))) if on_disk else (logits, logits)
             earlier = 3 * self.label_bytes * grids.whole if one.extra_channels else 0
-            most = max(most, held + kept + one.image(grids) + one.sums(grids) + one.activations(thrift) + earlier)
+            most = max(most, held + written + one.image(grids) + one.sums(grids) + one.activations(thrift) + earlier)
             held += kept
         return most
 
