@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from autoseg.core.errors import SpecError
 from autoseg.core.registry import Registry
 from autoseg.specs.document import Component
 
@@ -28,8 +29,15 @@ def apply_steps(chosen: Sequence[Component], labels: Labels, spacing_mm: Sequenc
 
     Raises:
         RegistryError: Unknown step, or an option it does not have.
+        SpecError: A step writes a label that is too large for the masks.
     """
     for component in chosen:
         step: Step = steps.build(component.name, component.options)
-        labels = step(labels, spacing_mm)
+        try:
+            labels = step(labels, spacing_mm)
+        except OverflowError as error:
+            raise SpecError(
+                f"{component.name} writes a label that masks of {labels.dtype} cannot hold ({error})",
+                "name a label of the data set",
+            ) from error
     return labels
