@@ -8,12 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autoseg.core.geometry import Shape3, Vector3
 from autoseg.core.labels import LabelSpace
+
+if TYPE_CHECKING:
+    from autoseg.specs.case import CaseRecord
 
 RATE_TRIES, RATE_BYTES = 6, 1 << 29
 
@@ -70,12 +73,39 @@ def logits(request: dict[str, Any]) -> dict[str, Any]:
     return {"shape": list(soft.shape)}
 
 
+def plain_record(case_id: str, shape: Shape3, source: Shape3, *, spacing_mm: Vector3, target_mm: Vector3) -> CaseRecord:
+    """A case that was neither turned nor cropped.
+
+    Args:
+        case_id: Of the case.
+        shape: Of the file, (z, y, x).
+        source: On the plan's grid.
+        spacing_mm: Of the file.
+        target_mm: Of the plan's grid.
+    """
+    from autoseg.specs.case import CaseRecord, Grid
+
+    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    return CaseRecord(
+        case_id=case_id,
+        original=Grid(shape=shape, spacing_mm=spacing_mm, origin_mm=(0.0, 0.0, 0.0), direction=identity),
+        orient_axes=(0, 1, 2),
+        orient_flips=(False, False, False),
+        transpose=(0, 1, 2),
+        transposed_shape_voxels=shape,
+        crop_start_voxels=(0, 0, 0),
+        crop_stop_voxels=shape,
+        cropped_spacing_mm=spacing_mm,
+        spacing_mm=target_mm,
+        shape_voxels=source,
+    )
+
+
 def export(request: dict[str, Any]) -> dict[str, Any]:
     """Seconds from logits to labels on the native grid."""
     import torch
 
     from autoseg.inference.export import labels_on_native_grid
-    from autoseg.specs.case import CaseRecord, Grid
     from autoseg.specs.plan import Resampling
 
     values = torch.from_numpy(np.load(request["logits"]))
@@ -84,20 +114,7 @@ def export(request: dict[str, Any]) -> dict[str, Any]:
     first, second, third = request["spacing_mm"]
     spacing: Vector3 = (first, second, third)
     source: Shape3 = (values.shape[1], values.shape[2], values.shape[3])
-    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    record = CaseRecord(
-        case_id="ct",
-        original=Grid(shape=shape, spacing_mm=spacing, origin_mm=(0.0, 0.0, 0.0), direction=identity),
-        orient_axes=(0, 1, 2),
-        orient_flips=(False, False, False),
-        transpose=(0, 1, 2),
-        transposed_shape_voxels=shape,
-        crop_start_voxels=(0, 0, 0),
-        crop_stop_voxels=shape,
-        cropped_spacing_mm=spacing,
-        spacing_mm=(3.0, 3.0, 3.0),
-        shape_voxels=source,
-    )
+    record = plain_record("ct", shape, source, spacing_mm=spacing, target_mm=(3.0, 3.0, 3.0))
     space = LabelSpace.parse({"background": 0} | {f"organ {index}": index for index in range(1, len(values))})
     started = time.perf_counter()
     labels = labels_on_native_grid(values, record, space, Resampling())

@@ -25,7 +25,6 @@ from autoseg.io.case_store import StoredCase, save_case
 from autoseg.metrics.surface import surface_distances
 from autoseg.planning.methods import load_method
 from autoseg.preprocessing.case import preprocess_case
-from autoseg.specs.case import CaseRecord, Grid
 from autoseg.specs.document import Component
 from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.plan import Configuration, Preprocessing, Resampling, Topology
@@ -33,6 +32,7 @@ from autoseg.training.assembly import Recipe, assemble
 from autoseg.training.loader import Batch
 from autoseg.training.step import gradient_step
 from benchmarks import _reference as plain
+from benchmarks._ours import plain_record
 from benchmarks.ratchet import Pair, RowMaker
 
 LABELS: dict[str, int | tuple[int, ...]] = {"background": 0, "liver": 1, "tumour": 2}
@@ -120,7 +120,7 @@ def export(_folder: Path) -> Pair:
     noise = generator.normal(size=(12, *source))
     logits = torch.from_numpy((100 * np.stack(seeds) + 0.05 * noise).astype(np.float32))
     space = LabelSpace.parse({"background": 0} | {f"organ {index}": index for index in range(1, 12)})
-    record = _record(shape, source, (1.5, 0.75, 0.75), (3.0, 3.0, 3.0))
+    record = plain_record("case", shape, source, spacing_mm=(1.5, 0.75, 0.75), target_mm=(3.0, 3.0, 3.0))
     return Pair(
         ours=lambda: labels_on_native_grid(logits, record, space, Resampling()),
         reference=lambda: plain.export(logits, shape=shape),
@@ -176,7 +176,7 @@ def _training(folder: Path, names: tuple[str, ...], precision: str) -> Any:
     for number, name in enumerate(names):
         image, labels = _case(number, (96, 96, 96))
         image, shape = image.astype(np.float16), labels.shape
-        record = _record(shape, shape, TARGET_MM, TARGET_MM).model_copy(update={"case_id": name})
+        record = plain_record(name, shape, shape, spacing_mm=TARGET_MM, target_mm=TARGET_MM)
         places = {key: np.argwhere(labels == value)[::50] for key, value in LABELS.items() if value}
         save_case(folder, record, image, labels, places, patch_size_voxels=PATCH)
         np.savez_compressed(folder / f"{name}.npz", image=image, labels=labels.astype(np.int8))
@@ -226,28 +226,6 @@ def _preprocessing(spacing_mm: tuple[float, float, float]) -> Preprocessing:
         normalization=(Component(name="ct_clip"),),
         mask_normalization=(False,),
         intensities=(statistics,),
-    )
-
-
-def _record(
-    shape: tuple[int, int, int],
-    source: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    target_mm: tuple[float, float, float],
-) -> CaseRecord:
-    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    return CaseRecord(
-        case_id="case",
-        original=Grid(shape=shape, spacing_mm=spacing_mm, origin_mm=(0.0, 0.0, 0.0), direction=identity),
-        orient_axes=(0, 1, 2),
-        orient_flips=(False, False, False),
-        transpose=(0, 1, 2),
-        transposed_shape_voxels=shape,
-        crop_start_voxels=(0, 0, 0),
-        crop_stop_voxels=shape,
-        cropped_spacing_mm=spacing_mm,
-        spacing_mm=target_mm,
-        shape_voxels=source,
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._commands import run_apart
 from benchmarks._machine import machine_facts
 from benchmarks._results import load_per_core, machine_name
 
@@ -63,13 +63,13 @@ def main() -> int:
     if not (work / "raw" / DATASET / "dataset.json").is_file():
         made = ["--cases", cases, "--test-cases", test_cases, "--size", size, "--seed", SEED]
         tumours = ["--tumour-share", TUMOUR_SHARE, "--tumour-contrast", TUMOUR_CONTRAST]
-        _autoseg(work, "convert", "phantom", *made, *tumours)
+        run_apart(work, "convert", "phantom", *made, *tumours)
     length: tuple[object, ...] = ("--time-budget", f"{options.minutes * 60:g}s")
     if options.tiny:
         length = ("--epochs", 1, "--iterations-per-epoch", 2)
     load = load_per_core()
     for side in SIDES.values():
-        _autoseg(work, "plan_and_train", DATASET, "-f", 0, *side.arguments, *length, "--device", options.device)
+        run_apart(work, "plan_and_train", DATASET, "-f", 0, *side.arguments, *length, "--device", options.device)
     rows = measure(work, device=options.device)
     head = machine_facts()
     document = {
@@ -215,12 +215,6 @@ def markdown(document: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _autoseg(work: Path, *arguments: object) -> None:
-    command = [sys.executable, "-m", "autoseg", *map(str, arguments), "--workspace", str(work)]
-    print(" ".join(command), flush=True)
-    subprocess.run(command, check=True)
 
 
 def _parse() -> argparse.Namespace:

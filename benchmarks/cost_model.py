@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks._commands import run_apart
 from benchmarks._cost_fit import LAWS, Fitted, fit
 from benchmarks._cost_report import draw, markdown
 from benchmarks._cost_scale import Cluster, Project, extrapolate
@@ -74,7 +75,7 @@ def make_phantoms(work: Path, sizes: Sequence[str]) -> None:
     for number, size in enumerate(sizes, start=1):
         if not (work / "raw" / dataset_name(number) / "dataset.json").is_file():
             made = ("--id", number, "--cases", CASES, "--test-cases", 0, "--size", size, "--seed", number)
-            _autoseg(work, "convert", "phantom", *made)
+            run_apart(work, "convert", "phantom", *made)
 
 
 def measure(work: Path, stage: str, *, tiny: bool) -> list[dict[str, Any]]:
@@ -116,14 +117,14 @@ def measure_workers(work: Path) -> list[dict[str, Any]]:
         description = json.loads((source / "dataset.json").read_text())
         kept = {key: description[key] for key in ("channel_names", "labels", "file_ending")}
         (raw / "dataset.json").write_text(json.dumps({**kept, "numTraining": copies}))
-    _autoseg(work, "fingerprint", name)
-    _autoseg(work, "plan", name, "--device", "cpu")
+    run_apart(work, "fingerprint", name)
+    run_apart(work, "plan", name, "--device", "cpu")
     points = []
     for workers in (1, 2, 1, 2):
         for path in (work / "prepared" / name).glob("cases_*"):
             shutil.rmtree(path)
         started = time.perf_counter()
-        _autoseg(work, "preprocess", name, "-c", "3d_fullres", "--workers", workers)
+        run_apart(work, "preprocess", name, "-c", "3d_fullres", "--workers", workers)
         points.append({"workers": workers, "cases": copies, "seconds": time.perf_counter() - started})
     return points
 
@@ -164,11 +165,6 @@ def _described(fitted: Fitted, points: dict[str, Any]) -> dict[str, Any]:
 def _voxels(work: Path, name: str) -> int:
     """Bytes of its images stand for their voxels."""
     return sum(path.stat().st_size for path in (work / "raw" / name / "imagesTr").iterdir())
-
-
-def _autoseg(work: Path, *arguments: object) -> None:
-    command = [sys.executable, "-m", "autoseg", *map(str, arguments), "--workspace", str(work)]
-    subprocess.run(command, check=True)
 
 
 def _parse() -> argparse.Namespace:

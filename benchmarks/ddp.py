@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks._commands import run_apart
 from benchmarks._machine import machine_facts
 from benchmarks._results import load_per_core, machine_name
 
@@ -69,10 +70,10 @@ def prepare(work: Path) -> None:
     if (work / "prepared" / DATASET / METHOD / "splits.json").is_file():
         return
     budget = ("--set", f"plan.seconds_per_step={SECONDS_PER_STEP}")
-    _autoseg(work, "convert", "phantom", "--cases", CASES, "--test-cases", 0, "--size", SIZE)
-    _autoseg(work, "fingerprint", DATASET)
-    _autoseg(work, "plan", DATASET, "--device", "cpu", *budget)
-    _autoseg(work, "preprocess", DATASET, "-c", "3d_fullres")
+    run_apart(work, "convert", "phantom", "--cases", CASES, "--test-cases", 0, "--size", SIZE)
+    run_apart(work, "fingerprint", DATASET)
+    run_apart(work, "plan", DATASET, "--device", "cpu", *budget)
+    run_apart(work, "preprocess", DATASET, "-c", "3d_fullres")
 
 
 def row_of(optimizer: str, runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -151,12 +152,6 @@ def _train(work: Path, updates: int, *, processes: int, threads: int) -> dict[st
     subprocess.run([sys.executable, "-m", *module], check=True, env=environment)
     found: dict[str, Any] = json.loads(output.read_text())
     return found
-
-
-def _autoseg(work: Path, *arguments: object) -> None:
-    command = [sys.executable, "-m", "autoseg", *map(str, arguments), "--workspace", str(work)]
-    print(" ".join(command), flush=True)
-    subprocess.run(command, check=True)
 
 
 def _parse() -> argparse.Namespace:

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.cli import run_command
 from autoseg.metrics.aggregate import bootstrap_means
 from autoseg.specs.report import Report
+from benchmarks._commands import run_here
 from benchmarks._machine import machine_facts
 from benchmarks._results import machine_name
 
@@ -131,7 +131,7 @@ def _workspace(data: Path, work: Path, seed: int) -> Path:
     shared, root = work / "shared", work / f"seed_{seed}"
     if not (shared / "raw" / DATASET / "dataset.json").is_file():
         excerpt = _excerpt(data / "Task04_Hippocampus", work / "excerpt" / "Task04_Hippocampus")
-        _run("convert", "msd", str(excerpt), "--id", "4", workspace=shared)
+        run_here("convert", "msd", str(excerpt), "--id", "4", workspace=shared)
     (shared / "prepared").mkdir(exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)
     for part in ("raw", "prepared"):
@@ -157,16 +157,11 @@ def _excerpt(source: Path, target: Path) -> Path:
 def _train(root: Path, method: str, *, seed: int, steps: int) -> None:
     length = ("--epochs", str(EPOCHS), "--iterations-per-epoch", str(steps // EPOCHS), "--seed", str(seed))
     sets = [part for setting in SETTINGS for part in ("--set", setting)]
-    _run("plan_and_train", "4", "--method", method, "-f", "0", *length, "--device", "cpu", *sets, workspace=root)
+    run_here("plan_and_train", "4", "--method", method, "-f", "0", *length, "--device", "cpu", *sets, workspace=root)
 
 
 def _report(root: Path, method: str) -> Path:
     return root / "runs" / DATASET / method / CONFIGURATION / "fold_0" / "validation" / "report.json"
-
-
-def _run(*arguments: str, workspace: Path) -> None:
-    if code := run_command([*arguments, "--workspace", str(workspace)]):
-        raise SystemExit(f"{' '.join(arguments[:4])} ended with {code}")
 
 
 def _parse() -> argparse.Namespace:

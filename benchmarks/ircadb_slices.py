@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.cli import run_command
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.specs.report import Report
+from benchmarks._commands import run_here
 from benchmarks._machine import machine_facts
 from benchmarks._results import machine_name
 
@@ -38,7 +38,7 @@ SOURCE = "Dataset017_IRCADbLiverTumour"
 def main() -> int:
     """Convert, cut, train, tabulate."""
     options = _parse()
-    _run("convert", "ircadb", str(options.data / "3Dircadb1"), "--id", "17", workspace=options.work / "whole")
+    run_here("convert", "ircadb", str(options.data / "3Dircadb1"), "--id", "17", workspace=options.work / "whole")
     scores = {}
     for number, (block, shares) in enumerate(HELD_OUT.items(), start=1):
         name = f"Dataset00{number}_{block.title()}"
@@ -130,12 +130,7 @@ def _train(root: Path, number: int, options: argparse.Namespace) -> None:
     sets = ("--set", f"plan.base_features={options.width}", *(part for one in options.set for part in ("--set", one)))
     seconds = f"{math.ceil(60 * options.minutes)}s"
     given = ("plan_and_train", str(number), "--method", METHOD, "-f", "0", "--time-budget", seconds, "--device", "cpu")
-    _run(*given, *sets, workspace=root)
-
-
-def _run(*arguments: str, workspace: Path) -> None:
-    if code := run_command([*arguments, "--workspace", str(workspace)]):
-        raise SystemExit(f"{' '.join(arguments[:4])} ended with {code}")
+    run_here(*given, *sets, workspace=root)
 
 
 def _parse() -> argparse.Namespace:

@@ -31,6 +31,11 @@ def digest_of(values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def without(values: dict[str, Any], **usual: Any) -> dict[str, Any]:
+    """Values less later fields that hold what held before there were any: documents from then keep their digests."""
+    return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
+
+
 class Component(Section):
     """A registered component by its short name, with its options."""
 

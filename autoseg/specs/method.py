@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from autoseg.specs.document import Component, Document, Section
+from autoseg.specs.document import Component, Document, Section, without
 from autoseg.specs.plan import Orientation, Resampling
 
 _LATER_FIELDS = ("region", "configurations", "fixed_size_voxels", "resampling")
@@ -67,10 +67,7 @@ class RegionChoices(Section):
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Choices that train on whole windows keep the digest that they had before there was anything else."""
-        values: dict[str, Any] = handler(self)
-        if self.cpu_patch_share == 1:
-            del values["cpu_patch_share"]
-        return values
+        return without(handler(self), cpu_patch_share=1.0)
 
 
 class PlanChoices(Section):
@@ -132,9 +129,7 @@ class PlanChoices(Section):
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Choices without what came later keep the digest that they had before there was any of it."""
-        values: dict[str, Any] = handler(self)
-        if self.laterality == "drop":
-            del values["laterality"]
+        values = without(handler(self), laterality="drop")
         return {key: value for key, value in values.items() if value or key not in _LATER_FIELDS}
 
     @field_validator("overrides", mode="before")

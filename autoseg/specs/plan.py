@@ -9,16 +9,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
 from autoseg.core.registry import nearest
-from autoseg.specs.document import Component, Document, Section
+from autoseg.specs.document import Component, Document, Section, without
 from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.laterality import Laterality
 
 Orientation = Literal["as_stored", "canonical"]
-
-
-def _without(values: dict[str, Any], **usual: Any) -> dict[str, Any]:
-    """Values without the later fields that hold what held before there were such fields."""
-    return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
 
 
 class Topology(Section):
@@ -58,7 +53,7 @@ class Resampling(Section):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Rules that align edges keep the digest that they had before there were others."""
-        return _without(handler(self), align="edges")
+        return without(handler(self), align="edges")
 
 
 class FixedCrop(Section):
@@ -99,7 +94,7 @@ class Preprocessing(Section):
     @model_serializer(mode="wrap")
     def _without_shape(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Sections with a target spacing keep the digest that they had before there were target shapes."""
-        return _without(handler(self), target_shape_voxels=None, fixed_crop=None)
+        return without(handler(self), target_shape_voxels=None, fixed_crop=None)
 
 
 class Region(Section):
@@ -129,7 +124,7 @@ class Region(Section):
     """Whether the first stage averages over mirrored copies."""
 
 
-_LATER_FIELDS = ("labels", "regions_class_order", "region", "window_size_voxels")
+_LATER_FIELDS = dict.fromkeys(("labels", "regions_class_order", "region", "window_size_voxels"))
 """Left out of documents where they are None, so that plans and runs without them keep their digests."""
 
 
@@ -193,8 +188,7 @@ class Configuration(Section):
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if value is not None or key not in _LATER_FIELDS}
+        return without(handler(self), **_LATER_FIELDS)
 
     def input_channels(self, image_channels: int, space: LabelSpace) -> int:
         """Channels that the network takes: those of the image, and one per value of `previous_values`."""
@@ -247,7 +241,7 @@ class Plan(Document):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Plans that exchange no labels keep the digest that they had before there were others."""
-        return _without(handler(self), laterality=None)
+        return without(handler(self), laterality=None)
 
     def configuration(self, name: str) -> Configuration:
         """Configuration by name.

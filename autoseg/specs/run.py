@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from autoseg.specs.document import Document, Section
+from autoseg.specs.document import Document, Section, without
 from autoseg.specs.laterality import Laterality
 from autoseg.specs.method import Method
 from autoseg.specs.plan import Configuration
@@ -77,5 +77,4 @@ class Run(Document):
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Runs that exchange no labels agree with checkpoints from before there were others."""
-        values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if key != "laterality" or value is not None}
+        return without(handler(self), laterality=None)

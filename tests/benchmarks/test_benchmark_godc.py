@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.specs.report import CaseScores, Report, Score
-from benchmarks import godc_lfam
+from benchmarks import _commands, godc_lfam
 
 REGIONS = ("anterior", "posterior")
 
@@ -108,7 +108,7 @@ def test_the_excerpt_holds_the_first_cases(tmp_path: Path, monkeypatch: pytest.M
 
 def test_all_methods_train_the_same_number_of_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(godc_lfam, "run_command", lambda line: called.append(line) or 0)
+    monkeypatch.setattr(_commands, "run_command", lambda line: called.append(line) or 0)
     for method in godc_lfam.METHODS.values():
         godc_lfam._train(tmp_path, method, seed=3, steps=150)
     for line, method in zip(called, godc_lfam.METHODS.values(), strict=True):
@@ -116,6 +116,6 @@ def test_all_methods_train_the_same_number_of_updates(tmp_path: Path, monkeypatc
         updates = int(line[line.index("--epochs") + 1]) * int(line[line.index("--iterations-per-epoch") + 1])
         assert (updates, line[line.index("--seed") + 1]) == (150, "3")
     assert len({tuple(word for word in line if word not in godc_lfam.METHODS.values()) for line in called}) == 1
-    monkeypatch.setattr(godc_lfam, "run_command", lambda line: 2)
+    monkeypatch.setattr(_commands, "run_command", lambda line: 2)
     with pytest.raises(SystemExit, match="plan_and_train 4 --method unet_dice ended with 2"):
         godc_lfam._train(tmp_path, "unet_dice", seed=0, steps=3)

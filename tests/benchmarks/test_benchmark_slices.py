@@ -11,7 +11,7 @@ import pytest
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import read_image, read_label, write_image, write_label
 from autoseg.specs.report import CaseScores, Report, Score
-from benchmarks import ircadb_slices
+from benchmarks import _commands, ircadb_slices
 
 SLICES, FIRST, LIVER = 30, 5, 20
 GRID = Geometry((SLICES, 4, 5), (1.6, 0.7, 0.7), (10.0, -20.0, 30.0))
@@ -107,7 +107,7 @@ def test_the_table_says_what_is_undefined() -> None:
 
 def test_the_time_and_the_settings_reach_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(ircadb_slices, "run_command", lambda line: called.append(line) or 0)
+    monkeypatch.setattr(_commands, "run_command", lambda line: called.append(line) or 0)
     monkeypatch.setattr(
         "sys.argv", ["x", "--data", "d", "--work", "w", "--minutes", "0.5", "--width", "8", "--set", "train.seed=1"]
     )
@@ -119,6 +119,6 @@ def test_the_time_and_the_settings_reach_the_training(tmp_path: Path, monkeypatc
         "plan.base_features=8",
         "train.seed=1",
     ]
-    monkeypatch.setattr(ircadb_slices, "run_command", lambda line: 2)
+    monkeypatch.setattr(_commands, "run_command", lambda line: 2)
     with pytest.raises(SystemExit, match="plan_and_train 2 --method resunet_cascade ended with 2"):
         ircadb_slices._train(tmp_path, 2, ircadb_slices._parse())
