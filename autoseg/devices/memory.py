@@ -21,8 +21,8 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 """Writing 5 sets the peak of resident memory back to what is resident (Linux, proc(5))."""
 STATUS = Path("/proc/self/status")
 """Holds that peak as `VmHWM` (proc(5))."""
-MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -4, -3, -1
-"""`M_MMAP_MAX`, `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` of glibc's malloc.h."""
+MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -4, -3, -1, -8
+"""`M_MMAP_MAX`, `M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD` and `M_ARENA_MAX` of glibc's malloc.h."""
 LARGEST_INT = 2**31 - 1
 
 
@@ -62,8 +62,9 @@ def keep_freed_memory(*, frugal: bool = False) -> bool:
     """Ask glibc to reuse freed tensors instead of giving them back to the kernel at every step.
 
     Large tensors are otherwise mapped anew each time and every page of them faults: 52,000 to 130,000 faults per
-    training step of a width-16 U-Net (batch 7 of 40x56x40), 7 to 14 % of its time. Call it before training on a CPU;
-    the process keeps its peak memory afterwards.
+    training step of a width-16 U-Net (batch 7 of 40x56x40), 7 to 14 % of its time; 8 of 66 s of predicting 60 cases.
+    Threads share one heap, so that what one has freed the next one takes: 466 instead of 664 MB for those cases. Call
+    it before work on a CPU, before its threads are started; the process keeps its peak memory afterwards.
 
     Args:
         frugal: Still give back tensors of `FRUGAL_BYTES` and more, between which the heap would be left full of holes:
@@ -79,7 +80,9 @@ def keep_freed_memory(*, frugal: bool = False) -> bool:
     except OSError:
         return False
     large = (MMAP_THRESHOLD, FRUGAL_BYTES) if frugal else (MMAP_MAX, 0)
-    return bool(library.mallopt(*large)) and bool(library.mallopt(TRIM_THRESHOLD, LARGEST_INT))
+    settings = (large, (TRIM_THRESHOLD, LARGEST_INT), (ARENA_MAX, 1))
+    done = [library.mallopt(*setting) for setting in settings]
+    return all(done)
 
 
 def give_back_memory() -> None:

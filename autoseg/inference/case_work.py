@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autoseg.devices.memory import keep_freed_memory
 from autoseg.devices.select import limit_threads
 from autoseg.inference.case_log import CaseLog
 from autoseg.inference.conveyor import Finished, run_conveyor
@@ -31,6 +32,7 @@ class CaseWork:
 
     def __init__(self, settings: CaseSettings) -> None:
         limit_threads(settings.threads)
+        keep_freed_memory(frugal=True)
         self.settings = settings
         self.predictor = Predictor.load(
             settings.folder,

@@ -130,9 +130,11 @@ def _on_cpu(passes: Passes, windows: Iterable[torch.Tensor], *, at_once: int) ->
         for group in groups:
             yield from _mean(one(network, group, axes) for axes in passes.flips for network in passes.networks)
         return
-    pool = ThreadPoolExecutor(workers, "forward", torch.set_num_threads, (threads // usual,))
+    each = threads // usual
+    pool = ThreadPoolExecutor(workers, "forward", torch.set_num_threads, (each,))
     waiting: deque[deque[Future[torch.Tensor]]] = deque()
     try:
+        torch.set_num_threads(each)  # helpers of this thread's sums would spin on the cores that the passes need
         for group in groups:
             jobs = [(network, group, axes) for axes in passes.flips for network in passes.networks]
             waiting.append(deque(pool.submit(one, *job) for job in jobs))

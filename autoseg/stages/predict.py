@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autoseg.core.errors import DatasetError
 from autoseg.core.workers import on_cluster
 from autoseg.core.workspace import Workspace
+from autoseg.devices.memory import keep_freed_memory
 from autoseg.devices.select import limit_threads
 from autoseg.inference.choose_model import choose_model
 from autoseg.inference.jobs import RECORD, Job, claim_jobs, find_jobs
@@ -159,6 +160,7 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
 
     folder = workspace.run(options.dataset, options.method, options.configuration, options.fold)
     limit_threads(options.threads)
+    keep_freed_memory(frugal=True)
     ending = Dataset.load(workspace.raw_dataset(options.dataset) / "dataset.json").file_ending
     fold = HeldOut(folder, ending, probabilities=options.save_probabilities)
     waiting, kept = fold.waiting()

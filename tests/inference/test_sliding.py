@@ -198,7 +198,10 @@ def test_fewer_passes_than_threads_share_them(windows: int, flips: int, wanted: 
     try:
         torch.set_num_threads(4)
         given = [torch.randn(1, 4, 4, 4) for _ in range(windows)]
-        found = list(forward.mean_logits(passes, given, planar=False))
+        stream = forward.mean_logits(passes, given, planar=False)
+        found = [next(stream)]
+        assert torch.get_num_threads() == wanted, "the caller's sums leave the other cores to the passes"
+        found += stream
     finally:
         torch.set_num_threads(threads)
     assert seen == {wanted}
