@@ -115,7 +115,7 @@ def _levels(options: Options, workspace: Workspace) -> tuple[tuple[str, ...], tu
     if path.is_file():
         plan = Plan.load(path)
         previous = {name: one.previous_stage for name, one in plan.configurations.items() if one.previous_stage}
-        wanted = wanted or tuple(name for name, one in plan.configurations.items() if not one.is_first_stage)
+        wanted = wanted or plan.candidates
     if not wanted:
         raise SpecError(f"{options.dataset} is not planned", "name the configurations: -c 3d_fullres")
     first = tuple(dict.fromkeys(previous[name] for name in wanted if name in previous))

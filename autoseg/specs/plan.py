@@ -253,6 +253,11 @@ class Plan(Document):
             raise SpecError(f"the plan of {self.dataset} has no '{name}'", nearest(name, self.configurations))
         return self.configurations[name]
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Configurations that may be chosen: all but those that only find a region for another."""
+        return tuple(name for name, one in self.configurations.items() if not one.is_first_stage)
+
     def stages(self, name: str) -> tuple[str, ...]:
         """A configuration after the stages that it takes its input from, first stage first.
 

@@ -12,6 +12,7 @@ from autoseg import pipeline
 from autoseg.core.errors import DatasetError, SpecError
 from autoseg.inference.organ_model import check_organ_model
 from autoseg.inference.record import prediction_record
+from autoseg.pipeline.folds import _find_organs
 from autoseg.specs.model import Model
 from autoseg.specs.plan import Region
 from autoseg.stages import predict
@@ -36,7 +37,7 @@ def find_organs(fabricated: Any, model: Path) -> None:
     options = pipeline.Options(fabricated.DATASET, method="autoseg")
     region = REGION.model_copy(update={"model": str(model)})
     planned: Any = SimpleNamespace(method="autoseg")
-    pipeline._find_organs(options, planned, region, fabricated.workspace)
+    _find_organs(options, planned, region, fabricated.workspace)
 
 
 def test_masks_of_an_earlier_organ_model_are_made_anew(fabricated: Any, asked: list[predict.Options]) -> None:
@@ -71,7 +72,7 @@ def test_a_first_stage_named_as_well_is_no_rival(fabricated: Any, monkeypatch: p
     second = SimpleNamespace(is_first_stage=False)
     planned: Any = SimpleNamespace(
         method="autoseg",
-        configurations={"3d_organ": SimpleNamespace(is_first_stage=True), "3d_roi_fullres": second},
+        candidates=("3d_roi_fullres",),
         configuration=lambda _: second,
     )
     monkeypatch.setattr(predict, "run_held_out", lambda *_: pytest.fail("predicts again"))
