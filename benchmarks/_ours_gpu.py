@@ -10,6 +10,7 @@ from typing import Any
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
     """Figures of an epoch's updates of fold 0, as the training loop runs them."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from autoseg.training.step import gradient_step
@@ -18,7 +19,8 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
     parts, _, clip = assembled({"precision": "bfloat16", "device": "cuda", **request})
     stream = parts.train.stream(0)
-    with FlopCounterMode(display=False) as counter:
+    # Compiled code hides its operations from the counter.
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         gradient_step(parts, next(stream), clip=clip)
     found = timed_updates(
         lambda: next(stream),

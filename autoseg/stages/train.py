@@ -138,21 +138,20 @@ def _schedule(options: Options, job: _Job, found: Schedule | None) -> Schedule:
     """Length asked for; that of the run on disk where nothing is said, or where its time budget is not exceeded."""
     if found is not None and (options.epochs, options.iterations_per_epoch, options.time_budget_s) == (None,) * 3:
         return found
-    from autoseg.training.assembly import estimate_step_s
     from autoseg.training.passes import in_passes
-    from autoseg.training.schedule import schedule_from_budget, schedule_from_epochs
+    from autoseg.training.schedule import StepTime, schedule_from_budget, schedule_from_epochs
+    from autoseg.training.timing import estimate_step
 
-    train = job.draft.method.train
+    train, cases = job.draft.method.train, {"train_cases": job.train_cases, "val_cases": job.val_cases}
     if options.time_budget_s is None:
-        train = in_passes(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
+        train = in_passes(_recipe(job), **cases)
         return schedule_from_epochs(train, epochs=options.epochs, iterations_per_epoch=options.iterations_per_epoch)
     if found is not None and found.time_budget_s is not None and options.time_budget_s <= found.time_budget_s:
         return found
-    seconds = None if found is None else found.seconds_per_step
-    if seconds is None:
-        seconds = estimate_step_s(_recipe(job), train_cases=job.train_cases, val_cases=job.val_cases)
+    known = None if found is None else found.seconds_per_step
+    step = StepTime(known, known) if known else estimate_step(_recipe(job), **cases)
     epoch = found.iterations_per_epoch if found else options.iterations_per_epoch
-    return schedule_from_budget(seconds=options.time_budget_s, seconds_per_step=seconds, iterations_per_epoch=epoch)
+    return schedule_from_budget(seconds=options.time_budget_s, step=step, iterations_per_epoch=epoch)
 
 
 def _recipe(job: _Job) -> Recipe:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import statistics
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -15,6 +11,7 @@ from autoseg.augment._geometry import PatchGeometry
 from autoseg.augment._pipeline import Pipeline
 from autoseg.core.labels import LabelSpace
 from autoseg.core.seeds import derive_seed
+from autoseg.devices.compiler import accelerated
 from autoseg.networks import context_voxels, networks
 from autoseg.sampling import samplers
 from autoseg.specs.laterality import Laterality
@@ -25,13 +22,7 @@ from autoseg.training.distributed import ALONE, Share
 from autoseg.training.loader import BatchLoader, CaseReader
 from autoseg.training.objective import Objective
 from autoseg.training.optim import WeightAverage, build_optimizer
-from autoseg.training.step import Parts, gradient_step
-
-logger = logging.getLogger(__name__)
-WARM_UP_STEPS = 3
-MEASURED_STEPS = 20
-MEASURED_S = 60.0
-"""Slow steps are measured for so long, at least one after one to warm up: twenty would take minutes."""
+from autoseg.training.step import Parts
 
 
 @dataclass(frozen=True)
@@ -78,6 +69,7 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
     levels = len(configuration.topology.strides) - 1 if train.deep_supervision else 1
     return Parts(
         state=TrainingState(network, optimizer, average, scaler),
+        forward=accelerated(network, wanted=train.compile, device=recipe.device),
         objective=Objective(train.loss, space=recipe.space, batch_dice=configuration.batch_dice, levels=levels),
         augment=augment,
         centre_crop=centre_crop,
@@ -90,39 +82,6 @@ def assemble(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Se
         is_partly_annotated=recipe.share.world > 1
         and any(case.annotated is not None for case in (*train_cases, *val_cases)),
     )
-
-
-def measure_step_s(parts: Parts, *, clip: float) -> float:
-    """Mean seconds of one update, loading included, as the loop runs it; a median would miss the dear augmentations.
-
-    The parts are spent: build new ones.
-    """
-    durations: list[float] = []
-    stream = parts.train.stream(0)
-    began = time.perf_counter()
-    for batch in itertools.islice(stream, WARM_UP_STEPS):
-        gradient_step(parts, batch, clip=clip)
-        if time.perf_counter() - began > MEASURED_S / 2:
-            break
-    for _ in range(MEASURED_STEPS):
-        if durations and time.perf_counter() - began > MEASURED_S:
-            break
-        started = time.perf_counter()
-        gradient_step(parts, next(stream), clip=clip)
-        durations.append(time.perf_counter() - started)
-    stream.close()
-    return statistics.fmean(durations)
-
-
-def estimate_step_s(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> float:
-    """Seconds of one update of all processes: measured by this one with the whole batch, divided by their number.
-
-    The time budget corrects by the clock what they lose on waiting for each other.
-    """
-    parts = assemble(replace(recipe, share=ALONE), train_cases=train_cases, val_cases=val_cases)
-    seconds = measure_step_s(parts, clip=recipe.train.optimizer.gradient_clip) / recipe.share.world
-    logger.info("one update takes %.2f s", seconds)
-    return seconds
 
 
 def patch_geometry(

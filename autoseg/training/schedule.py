@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from autoseg.core.errors import BudgetError
 from autoseg.specs.method import OptimizerChoice, TrainChoices
@@ -16,6 +17,8 @@ FORWARD_SHARE = 1 / 3
 """Cost of a validation batch in training steps: no backward pass, no augmentation."""
 BUDGET_MARGIN = 0.97
 """Share of the budget that is planned for: the rest absorbs jitter and checkpoints."""
+LEAST_UPDATES = 10
+"""Of a time budget."""
 
 
 def schedule_from_epochs(train: TrainChoices, *, epochs: int | None, iterations_per_epoch: int | None) -> Schedule:
@@ -39,32 +42,48 @@ def schedule_from_epochs(train: TrainChoices, *, epochs: int | None, iterations_
     return Schedule(epochs=chosen_epochs, iterations_per_epoch=iterations, validation_iterations=validation)
 
 
-def schedule_from_budget(*, seconds: float, seconds_per_step: float, iterations_per_epoch: int | None) -> Schedule:
+class StepTime(NamedTuple):
+    """Seconds of one update, loading and augmentation included.
+
+    Attributes:
+        mean_s: What an epoch takes, over its updates.
+        least_s: What the machine can do; a neighbour's burst leaves it as it is.
+    """
+
+    mean_s: float
+    least_s: float
+
+
+def schedule_from_budget(*, seconds: float, step: StepTime, iterations_per_epoch: int | None) -> Schedule:
     """Schedule that fills a time budget at a measured step time.
 
     Args:
         seconds: Budget of the training loop.
-        seconds_per_step: Measured time of one update, loading and augmentation included.
+        step: Measured; a budget is refused by its least, since the mean may have been measured in a bad moment.
         iterations_per_epoch: Updates per epoch, or None to divide the run into `SHORT_RUN_EPOCHS`.
 
     Raises:
         BudgetError: When not even ten updates fit.
     """
-    cost = seconds_per_step * (1 + SHORT_RUN_VALIDATION_SHARE * FORWARD_SHARE)
-    updates = int(seconds * BUDGET_MARGIN / cost)
-    if updates < 10:
+    at_best = _updates_within(seconds, step.least_s)
+    if at_best < LEAST_UPDATES:
         raise BudgetError(
-            f"a budget of {seconds:.0f} s holds {updates} updates of {seconds_per_step:.1f} s",
+            f"a budget of {seconds:.0f} s holds {at_best} updates of {step.least_s:.1f} s",
             "give at least ten updates, or a smaller network or patch",
         )
+    updates = max(LEAST_UPDATES, _updates_within(seconds, step.mean_s))
     iterations = iterations_per_epoch or max(5, min(250, updates // SHORT_RUN_EPOCHS))
     return Schedule(
         epochs=max(1, updates // iterations),
         iterations_per_epoch=iterations,
         validation_iterations=max(1, round(iterations * SHORT_RUN_VALIDATION_SHARE)),
         time_budget_s=seconds,
-        seconds_per_step=seconds_per_step,
+        seconds_per_step=step.mean_s,
     )
+
+
+def _updates_within(seconds: float, seconds_per_step: float) -> int:
+    return int(seconds * BUDGET_MARGIN / (seconds_per_step * (1 + SHORT_RUN_VALIDATION_SHARE * FORWARD_SHARE)))
 
 
 def learning_rate(choice: OptimizerChoice, schedule: Schedule, update: int, *, scale: float = 1.0) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Parts:
 
     Attributes:
         state: Network, optimiser, weight average, gradient scaler.
+        forward: Runs that network, compiled where that pays.
         objective: Loss and counts from logits and labels.
         augment: Turns raw training patches into network input.
         centre_crop: The same without augmentation, for validation.
@@ -37,6 +38,7 @@ class Parts:
     """
 
     state: TrainingState
+    forward: Callable[[torch.Tensor], Outputs]
     objective: Objective
     augment: Pipeline
     centre_crop: Pipeline
@@ -76,7 +78,7 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     total = torch.zeros((), device=parts.device)
     for rows, annotated in batch.split(parts.accumulate):
         with autocast(parts):
-            outputs = state.network(image[rows])
+            outputs = parts.forward(image[rows])
         judged = parts.judged(outputs, labels[rows], annotated)
         loss = parts.objective.loss(*judged) * (len(image[rows]) / len(image))
         # torch leaves `backward` without types.

@@ -186,7 +186,7 @@ class Trainer:
             loss = 0.0
             for rows, annotated in batch.split(parts.accumulate):
                 with autocast(parts):
-                    outputs = parts.state.network(image[rows])
+                    outputs = parts.forward(image[rows])
                 judged = parts.judged(outputs, labels[rows], annotated)
                 loss += len(image[rows]) / len(image) * float(parts.objective.loss(*judged))
                 counts += parts.objective.counts(*judged).cpu()

@@ -161,15 +161,16 @@ def test_an_extension_keeps_the_length_of_an_epoch(trained, command):
 
 
 def test_a_time_budget_is_planned_once_and_taken_up_where_it_was(workspace, command, monkeypatch):
-    from autoseg.training import assembly
+    from autoseg.training import timing
+    from autoseg.training.schedule import StepTime
 
     measured = []
 
     def measure(parts, *, clip):
         measured.append(clip)
-        return 0.1 * len(measured)
+        return StepTime(0.1 * len(measured), 0.1 * len(measured))
 
-    monkeypatch.setattr(assembly, "measure_step_s", measure)
+    monkeypatch.setattr(timing, "measure_step", measure)
     budget = ("--time-budget", "2s", "--iterations-per-epoch", "2")
     assert command(*TRAIN, *budget, workspace=workspace).code == 0
     folder = workspace / RUN_FOLDER

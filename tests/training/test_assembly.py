@@ -5,8 +5,7 @@ import torch
 from tiny import configuration, method, tiny_parts, tiny_run
 
 from autoseg.specs.document import Component
-from autoseg.training import assembly
-from autoseg.training.assembly import measure_step_s, patch_geometry
+from autoseg.training.assembly import patch_geometry
 
 
 def test_initial_weights_depend_on_the_seed_alone():
@@ -56,16 +55,3 @@ def test_mirrored_axes_are_numbered_within_the_patch(dimensions, axes):
     assert geometry.mirror_axes == axes
     assert geometry.channels == 1
     assert geometry.masked_channels == ()
-
-
-def test_slow_steps_are_measured_for_a_minute_at_most(monkeypatch):
-    taken = []
-    monkeypatch.setattr(assembly, "MEASURED_S", 0.0)
-    monkeypatch.setattr(assembly, "gradient_step", lambda *_, **__: taken.append(1))
-    assert measure_step_s(tiny_parts(tiny_run()), clip=1.0) >= 0
-    assert len(taken) == 2, "one to warm up and one to measure"
-
-
-def test_a_step_is_measured():
-    seconds = measure_step_s(tiny_parts(tiny_run()), clip=1.0)
-    assert 0 < seconds < 30

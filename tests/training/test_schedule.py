@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from autoseg.core.errors import BudgetError
 from autoseg.specs.method import OptimizerChoice, TrainChoices
 from autoseg.specs.run import Schedule
-from autoseg.training.schedule import average_decay, learning_rate, schedule_from_budget, schedule_from_epochs
+from autoseg.training.schedule import StepTime, average_decay, learning_rate, schedule_from_budget, schedule_from_epochs
 
 SCHEDULE = Schedule(epochs=1000, iterations_per_epoch=250, validation_iterations=50)
 NNUNET = OptimizerChoice(
@@ -51,7 +51,7 @@ def test_epochs_given_win_over_the_method():
 
 @given(st.floats(30, 1e5), st.floats(0.01, 2))
 def test_a_budget_is_filled_but_not_exceeded(seconds, step):
-    schedule = schedule_from_budget(seconds=seconds, seconds_per_step=step, iterations_per_epoch=None)
+    schedule = schedule_from_budget(seconds=seconds, step=StepTime(step, step), iterations_per_epoch=None)
     validation = schedule.epochs * schedule.validation_iterations * step / 3
     used = schedule.updates * step + validation
     assert used <= seconds * 1.03
@@ -60,4 +60,11 @@ def test_a_budget_is_filled_but_not_exceeded(seconds, step):
 
 def test_a_budget_too_short_for_ten_updates_is_refused():
     with pytest.raises(BudgetError, match="at least ten updates"):
-        schedule_from_budget(seconds=5, seconds_per_step=1, iterations_per_epoch=None)
+        schedule_from_budget(seconds=5, step=StepTime(1, 1), iterations_per_epoch=None)
+
+
+def test_a_step_time_of_a_bad_moment_refuses_no_budget():
+    slow = {"seconds": 24, "iterations_per_epoch": None}
+    assert schedule_from_budget(**slow, step=StepTime(5, 0.2)).updates == 10
+    with pytest.raises(BudgetError, match=r"a budget of 24 s holds 9 updates of 2\.5 s"):
+        schedule_from_budget(**slow, step=StepTime(5, 2.5))
