@@ -29,7 +29,7 @@ def export(
         output: Zip file; with --format nnunet also a folder.
         format: autoseg, or nnunet for folders that nnU-Net v2 predicts with.
         method: Method, where the data set has models of several.
-        no_postprocess: Leave out post-processing, which nnU-Net's folders cannot hold.
+        no_postprocess: Leave post-processing out.
     """
     workspace = common.open("export")
     from autoseg.commands import export as command

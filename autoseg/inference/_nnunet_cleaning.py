@@ -1,9 +1,9 @@
-"""nnU-Net's post-processing of an imported model: which file is its, and what that says as steps of ours."""
+"""nnU-Net's post-processing of a model: which file is its, what that says as steps of ours, and the other way round."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ from autoseg.core.labels import LabelSpace
 from autoseg.inference._nnunet_files import CLEANING, Results, Trained
 from autoseg.io.archive import READ_ERRORS, Entry
 from autoseg.io.nnunet_postprocessing import LARGEST_BYTES, read_largest_components
+from autoseg.postprocessing import steps
 from autoseg.specs.document import Component
 from autoseg.specs.model import Model
 from autoseg.specs.postprocess import Postprocess
@@ -19,6 +20,8 @@ from autoseg.specs.postprocess import Postprocess
 logger = logging.getLogger(__name__)
 SINGLE, AVERAGE, BETWEEN = "crossval_results_folds_", "ensemble", "___"
 """Names of the folders in which nnU-Net collects held-out masks, and what stands between their parts."""
+CONNECTIVITY = 26
+"""Neighbours of a voxel, for nnU-Net."""
 _CURE = "name one with --postprocessing FILE, or leave it out with --no-postprocess"
 
 
@@ -74,6 +77,38 @@ def cleaning_of(entry: Entry, model: Model) -> Postprocess:
         model=model.digest(),
         reason=f"nnU-Net's choice by its cross-validation: {f'largest component of {kept}' if kept else 'nothing'}",
     )
+
+
+def rules_of(cleaning: Postprocess, model: Model) -> tuple[tuple[int, ...], ...]:
+    """Our steps as nnU-Net's rules: labels whose largest component, together, is kept.
+
+    Raises:
+        SpecError: A step that nnU-Net does not have, by its name and options.
+    """
+    rules: list[tuple[int, ...]] = []
+    for step in cleaning.steps:
+        is_largest = step.name == "keep_largest"
+        options = steps.options(step.name, step.options).model_dump() if is_largest else {}
+        if not is_largest or options["connectivity"] != CONNECTIVITY:
+            raise SpecError(
+                f"nnU-Net has no post-processing {step.name} {step.options}",
+                "add --no-postprocess and apply it with autoseg postprocess -i MASKS -o CLEAN -m MODEL",
+            )
+        values = options["labels"] or LabelSpace.parse(model.labels, model.regions_class_order).foreground_values
+        rules += [(value,) for value in values] if options["grouping"] == "each" else [tuple(values)]
+    return tuple(rules)
+
+
+def cleaning_path(folders: Sequence[str], folds: Sequence[str]) -> PurePosixPath:
+    """Where nnU-Net keeps the rules of a configuration, or of an average, within the data set's folder.
+
+    Args:
+        folders: Names of the configurations' folders.
+        folds: Whose held-out cases decided.
+    """
+    if len(folders) == 1:
+        return PurePosixPath(folders[0], SINGLE + "_".join(folds), CLEANING)
+    return PurePosixPath("ensembles", BETWEEN.join((AVERAGE, *folders, "_".join(folds))), CLEANING)
 
 
 def _is_of(folder: PurePosixPath, selected: Collection[Trained]) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from autoseg.core.atomic import PARTIAL_PREFIX, named_disk_errors, replacing_folder, write_bytes, write_text
 from autoseg.core.errors import SpecError
+from autoseg.inference._nnunet_cleaning import cleaning_path, rules_of
 from autoseg.inference._nnunet_files import DATASET, FINGERPRINT, PLANS
 from autoseg.inference._nnunet_plans import Labels, channels_of, read_configuration, read_labels
 from autoseg.inference._nnunet_write import dataset_of, label_order, plans_of
 from autoseg.inference.share import ORIGIN, check_model_folder
 from autoseg.io.nnunet_checkpoint import write_checkpoint
+from autoseg.io.nnunet_postprocessing import write_largest_components
 from autoseg.io.package import zip_folder
 from autoseg.io.weights import load_weights
 from autoseg.networks import networks
@@ -39,7 +42,7 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
     Args:
         folder: The model folder.
         output: Zip file as nnU-Net installs them, or a folder such as nnU-Net's results folder.
-        postprocess: Refuse a model with post-processing; False leaves it out.
+        postprocess: Write the model's post-processing for `nnUNetv2_apply_postprocessing`; False leaves it out.
 
     Returns:
         Paths of the files written, inside `output`.
@@ -50,11 +53,8 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
         StorageError: The disk is full, or the output cannot be written.
     """
     model = check_model_folder(folder)
-    if postprocess and (folder / POSTPROCESS_FILE).is_file() and (steps := _steps(folder)):
-        raise SpecError(
-            f"nnU-Net's predict does not apply post-processing, and the model has {steps}",
-            "add --no-postprocess and apply them with autoseg postprocess -i MASKS -o CLEAN -m MODEL",
-        )
+    cleaning = _cleaning(folder) if postprocess else None
+    rules = () if cleaning is None else rules_of(cleaning, model)
     if model.predict.step_size != 0.5:
         logger.warning("nnU-Net keeps no step size with a model: predict with -step_size %s", model.predict.step_size)
     if model.laterality is not None and model.predict.mirror:
@@ -71,25 +71,42 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
         logger.info("predict with each of %s, then nnUNetv2_ensemble", ", ".join(model.selected))
     trainer, plans_name = _names(model) if (folder / ORIGIN / PLANS).is_file() else (TRAINER, PLANS_NAME)
     plans, dataset = _documents(folder, model, trainer, plans_name)
+    extra: dict[PurePosixPath, bytes] = {}
+    if cleaning is not None and rules:
+        folders = [_place(trainer, plans, name) for name in cleaning.configurations]
+        folds = cleaning.folds or tuple(model.members[cleaning.configurations[0]].weights)
+        file = cleaning_path(folders, folds)
+        extra[file] = write_largest_components(rules)
+        logger.warning("nnU-Net's predict cleans nothing: nnUNetv2_apply_postprocessing -pp_pkl_file .../%s", file)
+    files = functools.partial(_write, folder, model, trainer=trainer, plans=plans, dataset=dataset, extra=extra)
     if output.suffix != ZIP:
         target = output / model.dataset
         if target.exists():
             raise SpecError(f"{target} is there already", "choose another output folder")
         with replacing_folder(target) as temporary:
-            return _write(folder, model, temporary, trainer=trainer, plans=plans, dataset=dataset)
+            return files(temporary)
     with named_disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=output.parent)
     with place as path:
-        _write(folder, model, Path(path) / model.dataset, trainer=trainer, plans=plans, dataset=dataset)
+        files(Path(path) / model.dataset)
         return zip_folder(Path(path), output)
 
 
 def _write(
-    folder: Path, model: Model, target: Path, *, trainer: str, plans: dict[str, Any], dataset: dict[str, Any]
+    folder: Path,
+    model: Model,
+    target: Path,
+    *,
+    trainer: str,
+    plans: dict[str, Any],
+    dataset: dict[str, Any],
+    extra: Mapping[PurePosixPath, bytes],
 ) -> tuple[str, ...]:
+    for path, content in extra.items():
+        write_bytes(target / path, content)
     for name, member in model.members.items():
-        place = target / f"{trainer}__{plans['plans_name']}__{name}"
+        place = target / _place(trainer, plans, name)
         write_text(place / PLANS, json.dumps(plans, indent=4) + "\n")
         write_text(place / DATASET, json.dumps(dataset, indent=4) + "\n")
         if (folder / ORIGIN / FINGERPRINT).is_file():
@@ -181,5 +198,11 @@ def _names(model: Model) -> tuple[str, str]:
     return (trainer, plans_name) if separator else (TRAINER, PLANS_NAME)
 
 
-def _steps(folder: Path) -> str:
-    return ", ".join(step.name for step in Postprocess.load(folder / POSTPROCESS_FILE).steps)
+def _place(trainer: str, plans: Mapping[str, Any], configuration: str) -> str:
+    """Name of a configuration's folder."""
+    return f"{trainer}__{plans['plans_name']}__{configuration}"
+
+
+def _cleaning(folder: Path) -> Postprocess | None:
+    path = folder / POSTPROCESS_FILE
+    return Postprocess.load(path) if path.is_file() else None

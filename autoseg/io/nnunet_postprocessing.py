@@ -1,4 +1,4 @@
-"""nnU-Net's `postprocessing.pkl` without unpickling: which labels keep their largest component alone, in order.
+"""nnU-Net's `postprocessing.pkl` without pickle: which labels keep their largest component alone, in order.
 
 nnU-Net pickles two lists, functions and their arguments. It has one function for it, of which the file holds the name
 alone: the labels or regions are what is read.
@@ -6,6 +6,7 @@ alone: the labels or regions are what is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from reprlib import repr as short
 from typing import Any
 
@@ -43,6 +44,15 @@ def read_largest_components(content: bytes, where: str) -> tuple[tuple[int, ...]
     if not lists or len(values[0]) != len(values[1]):
         raise CheckpointError(f"{where} is not a list of functions and one of their arguments", _CURE)
     return tuple(_labels(function, arguments, where) for function, arguments in zip(*values, strict=True))
+
+
+def write_largest_components(rules: Sequence[Sequence[int]]) -> bytes:
+    """The same file for such rules; nnU-Net's function stands in it by its name."""
+    module, _, function = KEEP_LARGEST.rpartition(".")
+    functions = f"c{module}\n{function}\n" * len(rules)
+    # Instructions of pickle's protocol 2: `](...e` is a list, `}V...s` a dictionary of one name, `I` an integer.
+    arguments = ("}Vlabels_or_regions\n](" + "".join(f"I{value}\n" for value in rule) + "es" for rule in rules)
+    return b"\x80\x02" + f"]({functions}e]({''.join(arguments)}e".encode() + b"\x86."
 
 
 def _labels(function: Any, arguments: Any, where: str) -> tuple[int, ...]:

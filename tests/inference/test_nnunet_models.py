@@ -50,6 +50,11 @@ def import_one(folder: Path, there: Workspace, **options: Any) -> tuple[Path, Mo
     return found, check_model_folder(found)
 
 
+def clean_with(own: tuple[Path, Model], *steps: Component) -> None:
+    document = Postprocess(steps=steps, configurations=("3d_fullres",), model=own[1].digest())
+    document.save(own[0] / "postprocess.json")
+
+
 class TestRoundTrip:
     """nnU-Net -> ours -> nnU-Net."""
 
@@ -655,13 +660,29 @@ class TestExport:
         own[1].model_copy(update={"members": members}).save(own[0] / "model.json")
         assert export_nnunet(own[0], tmp_path / "out")
 
-    def test_post_processing_is_refused_or_left_out(self, own: tuple[Path, Model], tmp_path: Path) -> None:
-        steps = (Component(name="keep_largest"),)
-        document = Postprocess(steps=steps, configurations=("3d_fullres",), model=own[1].digest())
-        document.save(own[0] / "postprocess.json")
-        with pytest.raises(SpecError, match="does not apply post-processing, and the model has keep_largest"):
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [("keep_largest", {"connectivity": 6}), ("fill_holes", {}), ("drop_small", {"volume_mm3": 4.0})],
+    )
+    def test_post_processing_that_the_peer_lacks_is_refused_or_left_out(
+        self, name: str, options: dict[str, Any], own: tuple[Path, Model], tmp_path: Path
+    ) -> None:
+        clean_with(own, Component(name=name, options=options))
+        with pytest.raises(SpecError, match=f"nnU-Net has no post-processing {name}"):
             export_nnunet(own[0], tmp_path / "out")
-        assert export_nnunet(own[0], tmp_path / "out", postprocess=False)
+        files = export_nnunet(own[0], tmp_path / "out", postprocess=False)
+        assert not [file for file in files if file.endswith(".pkl")]
+
+    def test_largest_components_go_there_and_back(self, own: tuple[Path, Model], tmp_path: Path) -> None:
+        each = Component(name="keep_largest", options={"grouping": "each"})
+        clean_with(own, Component(name="keep_largest"), each)
+        files = export_nnunet(own[0], tmp_path / "out")
+        assert [file for file in files if file.endswith(".pkl")] == [
+            "nnUNetTrainer__autosegPlans__3d_fullres/crossval_results_folds_0_1/postprocessing.pkl"
+        ]
+        folder = import_nnunet(tmp_path / "out" / own[1].dataset, Workspace(tmp_path / "back"))
+        steps = Postprocess.load(folder / "postprocess.json").steps
+        assert [step.options["labels"] for step in steps] == [[1, 2], [1], [2]]
 
     def test_weights_of_members_are_refused(self, own: tuple[Path, Model], tmp_path: Path) -> None:
         own[1].model_copy(update={"member_weights": {"3d_fullres": 2.0}}).save(own[0] / "model.json")

@@ -14,9 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoseg.core.errors import CheckpointError
-from autoseg.io.nnunet_postprocessing import KEEP_LARGEST, LARGEST_BYTES, read_largest_components
+from autoseg.io.nnunet_postprocessing import (
+    KEEP_LARGEST,
+    LARGEST_BYTES,
+    read_largest_components,
+    write_largest_components,
+)
 from autoseg.postprocessing import apply_steps
 from autoseg.specs.document import Component
 
@@ -64,6 +71,19 @@ def test_labels_regions_and_lists_of_both_are_one_mask_each() -> None:
     arguments = [keep([1, 2]), keep(3), keep((2, 3)), keep([(1, 2), 3, 2]), keep(np.int32(4), background_label=0)]
     assert read_largest_components(pickled(arguments), "x") == ((1, 2), (3,), (2, 3), (1, 2, 3), (4,))
     assert read_largest_components(pickle.dumps(([], [])), "x") == ()
+
+
+@given(st.lists(st.lists(st.integers(1, 2**16 - 1), min_size=1, max_size=5, unique=True), max_size=4))
+def test_what_is_written_is_read_and_is_a_pickle(rules: list[list[int]]) -> None:
+    content = write_largest_components(rules)
+    assert read_largest_components(content, "x") == tuple(tuple(rule) for rule in rules)
+    stub = ModuleType(MODULE)
+    setattr(stub, FUNCTION, len)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("nnunetv2", "nnunetv2.postprocessing"):
+            patch.setitem(sys.modules, name, ModuleType(name))
+        patch.setitem(sys.modules, MODULE, stub)
+        assert pickle.loads(content) == ([len] * len(rules), [keep(rule) for rule in rules])  # noqa: S301 - just written
 
 
 class Malicious:
