@@ -55,7 +55,7 @@ CT = Source(
 )
 CT_AS_IT_IS = Source(18, "Dataset018_IRCADbLiverTumour", "3Dircadb1", ("ircadb",), copies=8)
 """At the planned spacing, with cases enough for five folds."""
-BRAIN = Source(5, "Dataset005_BraTS", "brats2015", ("brats",))
+BRAIN = Source(5, "Dataset005_BraTS2015", "brats2015", ("brats",))
 
 
 class SetUpError(Exception):
@@ -78,6 +78,7 @@ def ensure_raw(bench: Bench, source: Source = HIPPOCAMPUS) -> Path:
 
     Raises:
         NotHereError: The originals are not in the data folder.
+        SetUpError: They could not be converted.
     """
     folder = bench.workspace / "raw" / source.dataset
     if not (folder / "finished").is_file():
@@ -90,6 +91,9 @@ def ensure_raw(bench: Bench, source: Source = HIPPOCAMPUS) -> Path:
         bench.workspace.mkdir(parents=True, exist_ok=True)
         name, *options = source.converter
         required(bench.autoseg("convert", name, originals, "--id", str(source.number), *options))
+        if not folder.is_dir():
+            made = ", ".join(path.name for path in folder.parent.glob(f"Dataset{source.number:03d}_*"))
+            raise SetUpError(f"'{name}' made {made or 'nothing'}, not {source.dataset}")
         copy_case(folder, source.copies)
         (folder / "finished").touch()
     _link_for_peer(bench, folder)

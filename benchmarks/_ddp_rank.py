@@ -23,12 +23,13 @@ from autoseg.specs.plan import Plan
 from autoseg.specs.splits import Splits
 from autoseg.training.assembly import Recipe, assemble
 from autoseg.training.distributed import Share, join, leave
+from autoseg.training.muon import Muon
 from autoseg.training.optim import set_learning_rate
 from autoseg.training.trainer import Parts, gradient_step
 
 
 def parts_of(request: dict[str, Any], share: Share, overrides: list[str]) -> tuple[Parts, float]:
-    """What is trained, in float32 on the CPU, and where its gradients are clipped."""
+    """What is trained, without autocast on the CPU, and where its gradients are clipped."""
     workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
     method = load_method(request["method"], tuple(overrides))
     plan = Plan.load(workspace.plan(dataset, method.name))
@@ -52,9 +53,19 @@ def parts_of(request: dict[str, Any], share: Share, overrides: list[str]) -> tup
     return parts, method.train.optimizer.gradient_clip
 
 
+def widen(parts: Parts) -> None:
+    """Networks and optimisers in float64, where rounding is too small for any optimiser to enlarge."""
+    network = parts.state.network.double()
+    parts.forward = lambda image: network(image.double())
+    if isinstance(parts.state.optimizer, Muon):
+        parts.state.optimizer.dtype = torch.float64
+
+
 def train(request: dict[str, Any], share: Share, overrides: list[str]) -> dict[str, Any]:
     """All updates of one training; processor seconds are this process's."""
     parts, clip = parts_of(request, share, overrides)
+    if request["double"]:
+        widen(parts)
     stream, losses, seconds = parts.train.stream(0), [], []
     for update in range(request["updates"]):
         torch.manual_seed(update)

@@ -20,10 +20,9 @@ def torch_requirements(ours: str) -> list[list[str]]:
         ours: Version of our torch, e.g. `2.13.0+cpu`.
     """
     public, _, build = ours.partition("+")
-    # Every package is looked up there, too: where that place cannot be reached, retries would take an hour.
-    kind = ["--retries", "0", "--extra-index-url", TORCH_WHEELS + build] if build else []
-    same = [[f"torch=={ours}", *kind]] if build else []
-    return [*same, [f"torch=={public}", *kind], ["torch", *kind]]
+    wheels = ["--extra-index-url", TORCH_WHEELS + build, "--retries", "0", "--timeout", "15"]
+    same = [[f"torch=={ours}"], [f"torch=={ours}", *wheels]] if build else []
+    return [*same, [f"torch=={public}"], ["torch"]]
 
 
 def peer_environment(folder: Path, ours: str) -> Path:
@@ -36,7 +35,8 @@ def peer_environment(folder: Path, ours: str) -> Path:
     Raises:
         SystemExit: Nothing resolves; the last lines of pip are the message.
     """
-    return _environment(folder, [[PEER, *torch] for torch in torch_requirements(ours)])
+    # Torch before the rest: only what it needs is looked for where its wheels lie, which may be out of reach.
+    return _environment(folder, PEER, [[torch, [PEER, torch[0]]] for torch in torch_requirements(ours)])
 
 
 def scorer_environment(folder: Path) -> Path:
@@ -45,21 +45,25 @@ def scorer_environment(folder: Path) -> Path:
     Raises:
         SystemExit: It does not resolve.
     """
-    return _environment(folder, [[SCORER]])
+    return _environment(folder, SCORER, [[[SCORER]]])
 
 
-def _environment(folder: Path, attempts: Sequence[Sequence[str]]) -> Path:
+def _environment(folder: Path, package: str, attempts: Sequence[Sequence[Sequence[str]]]) -> Path:
+    """Interpreter of a new environment; each attempt is what is installed one after another."""
     python, finished = folder / "bin" / "python", folder / "finished"
     if finished.is_file():
         return python
-    print(f"making {folder} with {attempts[0][0]}", flush=True)
+    print(f"making {folder} with {package}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     said = ""
-    for requirements in attempts:
-        command = [str(python), "-m", "pip", "install", "--quiet", *requirements]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode == 0:
-            finished.write_text(" ".join(requirements) + "\n")
+    for steps in attempts:
+        for requirements in steps:
+            command = [str(python), "-m", "pip", "install", "--quiet", *requirements]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                said = " | ".join(done.stderr.strip().splitlines()[-3:])
+                break
+        else:
+            finished.write_text(" ".join(steps[-1]) + "\n")
             return python
-        said = " | ".join(done.stderr.strip().splitlines()[-3:])
-    raise SystemExit(f"no environment with {attempts[0][0]}: {said}")
+    raise SystemExit(f"no environment with {package}: {said}")

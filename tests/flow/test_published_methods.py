@@ -112,8 +112,17 @@ def test_a_method_trains_predicts_and_reports_by_name(
     assert Report.load(report_file).cases[0].regions
 
 
-def test_minicubes_tile_the_fixed_box_of_the_plan(workspace: Callable[[str], Path]) -> None:
-    root, name = workspace("brain"), PHANTOMS["brain"][1]
+def test_minicubes_tile_the_fixed_box_of_the_plan(
+    workspace: Callable[[str], Path], command: Callable[..., object]
+) -> None:
+    number, name, _ = PHANTOMS["brain"]
+    root = workspace("brain")
+    assert command("fingerprint", number, workspace=root).code == 0
+    for method in ("brats_2d", "brats_minicube", "brats_minicube_context"):
+        for verb in ("plan", "preprocess"):
+            chosen = ("--method", method, *settings(*METHODS[method].overrides))
+            done = command(verb, number, *chosen, workspace=root)
+            assert done.code == 0, done.said
     plan = Plan.load(root / "prepared" / name / "brats_minicube_context" / "plan.json")
     (configuration,) = plan.configurations.values()
     crop = configuration.preprocessing.fixed_crop
