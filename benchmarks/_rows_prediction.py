@@ -52,7 +52,7 @@ CT_TASK = Task(
     Lesson(
         COARSE_CT,
         "all",
-        60,
+        300,
         ("plan.overrides.3d_fullres.spacing_mm=[3.0,3.0,3.0]", "plan.overrides.3d_fullres.batch_size=1"),
     ),
     cases=1,

@@ -31,6 +31,11 @@ class Compiled:
         self.network = network
         self._call: Any = torch.compile(network, backend=backend)
 
+    @property
+    def works(self) -> bool:
+        """Whether compilation has not failed so far."""
+        return self._call is not self.network
+
     def __call__(self, image: torch.Tensor) -> Any:
         """Outputs of the network for an image (B, C, ...)."""
         from torch._dynamo.exc import TorchDynamoException
@@ -38,7 +43,7 @@ class Compiled:
         try:
             return self._call(image)
         except TorchDynamoException as error:
-            if self._call is self.network:
+            if not self.works:
                 raise
             cause = getattr(error, "inner_exception", error)
             reason = next((line for line in str(cause).splitlines() if line), type(cause).__name__)

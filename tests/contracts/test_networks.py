@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from autoseg.devices.compiler import Compiled
 from autoseg.networks import cost, networks
 from autoseg.specs.plan import Topology
 
@@ -173,3 +174,22 @@ class TestEveryNetwork:
             apart = torch.cat([network(image[None]) for image in images])
         scale = max(1.0, together.abs().mean().item())
         torch.testing.assert_close(together, apart, atol=1e-4 * scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_compiled_it_computes_the_same(name: str) -> None:
+    """Traced as on a GPU, gradients included; a backend would take longer and is torch's own."""
+    topology, patch = GRIDS["3d"]
+    torch.manual_seed(0)
+    options = options_for(name, topology.dimensions)
+    network = networks.build(name, options, topology=topology, channels=CHANNELS, heads=HEADS)
+    image, found = torch.randn(BATCH, CHANNELS, *patch), []
+    compiled = Compiled(network, backend="eager")
+    for forward in (network, compiled):
+        network.zero_grad()
+        output = forward(image)
+        (output**2).mean().backward()
+        found.append([output, *(weight.grad for weight in network.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert compiled.works

@@ -43,6 +43,7 @@ def test_a_compiler_that_fails_is_named_once(network, caplog):
         first, second = forward(image), forward(image)
     assert torch.equal(first, network(image))
     assert torch.equal(first, second)
+    assert not forward.works
     told = [record.message for record in caplog.records if "uncompiled" in record.message]
     assert len(told) == 1
     assert "Failed to find C compiler" in told[0]
