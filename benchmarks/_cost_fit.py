@@ -89,7 +89,13 @@ LAWS = (
         "predict",
         "seconds",
         "case",
-        (CONSTANT, NATIVE, Term("per voxel and class", ("voxels", "classes")), OPERATIONS),
+        (
+            CONSTANT,
+            NATIVE,
+            Term("per voxel and class", ("voxels", "classes")),
+            OPERATIONS,
+            Term("per element that a pass makes", ("passed_elements",)),
+        ),
     ),
     Law(
         "predict",

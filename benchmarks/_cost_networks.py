@@ -129,6 +129,7 @@ def prediction_point(workspace: Workspace, shape: dict[str, Any], *, measured: M
         "target_voxels": math.prod(size),
         "operations": windows * price.flops,
         "elements": price.elements,
+        "passed_elements": windows * price.elements,
     }
 
 

@@ -125,6 +125,7 @@ def _per_case(laws: Laws, project: Project, cluster: Cluster) -> list[Line]:
         "classes": project.classes,
         "operations": 0,
         "elements": 0,
+        "passed_elements": 0,
     }
     lines = []
     for stage in ("fingerprint", "preprocess", "evaluate"):

@@ -39,8 +39,8 @@ from benchmarks._machine import machine_facts
 from benchmarks._results import load_per_core, machine_name
 
 STAGES = ("fingerprint", "preprocess", "train", "predict", "evaluate", "workers")
-SHARED = 3
-"""Number of the phantoms that are trained on, and preprocessed by one and by two processes."""
+SHARED, LARGE = 3, 6
+"""Numbers of the phantoms that are trained on, and that are preprocessed by one and by two processes."""
 
 
 def main() -> int:
@@ -104,9 +104,9 @@ def measure(work: Path, stage: str, *, tiny: bool) -> list[dict[str, Any]]:
 
 def measure_workers(work: Path) -> list[dict[str, Any]]:
     """Wall seconds of preprocessing copies of one phantom by one process and by two."""
-    name, copies = "Dataset099_Copies", 16
+    name, copies = "Dataset099_Copies", 48
     raw = work / "raw" / name
-    source = work / "raw" / dataset_name(SHARED)
+    source = work / "raw" / dataset_name(LARGE)
     if not raw.is_dir():
         for kind in ("imagesTr", "labelsTr"):
             (raw / kind).mkdir(parents=True)
