@@ -61,14 +61,16 @@ def widen(parts: Parts) -> None:
         parts.state.optimizer.dtype = torch.float64
 
 
-def train(request: dict[str, Any], share: Share, overrides: list[str]) -> dict[str, Any]:
+def train(request: dict[str, Any], share: Share, training: dict[str, Any]) -> dict[str, Any]:
     """All updates of one training; processor seconds are this process's."""
-    parts, clip = parts_of(request, share, overrides)
+    parts, clip = parts_of(request, share, training["overrides"])
+    rate, rising = parts.state.optimizer.param_groups[0]["lr"], training["rising"]
     if request["double"]:
         widen(parts)
     stream, losses, seconds = parts.train.stream(0), [], []
     for update in range(request["updates"]):
         torch.manual_seed(update)
+        set_learning_rate(parts.state.optimizer, rate * min(1.0, (update + 1) / max(1, rising)))
         if update == request["warm_up"]:
             used = time.process_time()
         started = time.perf_counter()
@@ -84,7 +86,7 @@ def main(request: dict[str, Any]) -> None:
     torch.set_num_threads(request["threads"])
     keep_freed_memory()
     share, _ = join(torch.device("cpu"))
-    found = {name: train(request, share, overrides) for name, overrides in request["trainings"].items()}
+    found = {name: train(request, share, training) for name, training in request["trainings"].items()}
     if share.is_first:
         Path(request["output"]).write_text(json.dumps(found))
     leave()

@@ -28,8 +28,9 @@ METHOD = "autoseg"
 SIZE, CASES = "32x48x48", 6
 SECONDS_PER_STEP = 0.1
 """Of the plan: small enough for many updates, large enough for processes to be worth it."""
-OPTIMIZERS = {"sgd": 0.01, "adamw": 0.002, "muon": 0.02}
-"""Name -> learning rate, as the methods use it, from the first update on."""
+OPTIMIZERS = {"sgd": (0.01, 0), "adamw": (0.002, 0), "muon": (0.02, 0), "muon, warming up": (0.02, 50)}
+"""Name -> learning rate as the methods use it, and over how many updates it rises; method `autoseg` takes 5 % of a run,
+which are 50 of 1000."""
 EARLY = 10
 """Updates of the first bar."""
 BARS = {"early": 1e-5, "all": 1e-3}
@@ -151,8 +152,11 @@ def markdown(document: dict[str, Any]) -> str:
 def _train(work: Path, updates: int, *, processes: int, threads: int, double: bool = False) -> dict[str, Any]:
     output = work / f"{processes}_processes_{threads}_threads{'_float64' if double else ''}.json"
     settings = {
-        name: [f"train.optimizer.name={name}", f"train.optimizer.learning_rate={rate}"]
-        for name, rate in OPTIMIZERS.items()
+        name: {
+            "overrides": [f"train.optimizer.name={name.partition(',')[0]}", f"train.optimizer.learning_rate={rate}"],
+            "rising": rising,
+        }
+        for name, (rate, rising) in OPTIMIZERS.items()
     }
     request = {
         "workspace": str(work),
