@@ -79,14 +79,14 @@ def cleaning_of(entry: Entry, model: Model) -> Postprocess:
     )
 
 
-def rules_of(cleaning: Postprocess, model: Model) -> tuple[tuple[int, ...], ...]:
+def rules_of(chosen: Sequence[Component], model: Model) -> tuple[tuple[int, ...], ...]:
     """Our steps as nnU-Net's rules: labels whose largest component, together, is kept.
 
     Raises:
         SpecError: A step that nnU-Net does not have, by its name and options.
     """
     rules: list[tuple[int, ...]] = []
-    for step in cleaning.steps:
+    for step in chosen:
         is_largest = step.name == "keep_largest"
         options = steps.options(step.name, step.options).model_dump() if is_largest else {}
         if not is_largest or options["connectivity"] != CONNECTIVITY:

@@ -17,6 +17,7 @@ from autoseg.inference._nnunet_files import DATASET, FINGERPRINT, PLANS
 from autoseg.inference._nnunet_plans import Labels, channels_of, read_configuration, read_labels
 from autoseg.inference._nnunet_write import dataset_of, label_order, plans_of
 from autoseg.inference.share import ORIGIN, check_model_folder
+from autoseg.inference.steps import read_steps
 from autoseg.io.nnunet_checkpoint import write_checkpoint
 from autoseg.io.nnunet_postprocessing import write_largest_components
 from autoseg.io.package import zip_folder
@@ -25,7 +26,6 @@ from autoseg.networks import networks
 from autoseg.networks._peer_names import add_aliases
 from autoseg.specs.model import Member, Model
 from autoseg.specs.plan import Configuration
-from autoseg.specs.postprocess import POSTPROCESS_FILE, Postprocess
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,7 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
         StorageError: The disk is full, or the output cannot be written.
     """
     model = check_model_folder(folder)
-    cleaning = _cleaning(folder) if postprocess else None
-    rules = () if cleaning is None else rules_of(cleaning, model)
+    rules = rules_of(read_steps(folder, model, model.selected), model) if postprocess else ()
     if model.predict.step_size != 0.5:
         logger.warning("nnU-Net keeps no step size with a model: predict with -step_size %s", model.predict.step_size)
     if model.laterality is not None and model.predict.mirror:
@@ -72,10 +71,9 @@ def export_nnunet(folder: Path, output: Path, *, postprocess: bool = True) -> tu
     trainer, plans_name = _names(model) if (folder / ORIGIN / PLANS).is_file() else (TRAINER, PLANS_NAME)
     plans, dataset = _documents(folder, model, trainer, plans_name)
     extra: dict[PurePosixPath, bytes] = {}
-    if cleaning is not None and rules:
-        folders = [_place(trainer, plans, name) for name in cleaning.configurations]
-        folds = cleaning.folds or tuple(model.members[cleaning.configurations[0]].weights)
-        file = cleaning_path(folders, folds)
+    if rules:
+        folders = [_place(trainer, plans, name) for name in model.selected]
+        file = cleaning_path(folders, tuple(model.members[model.selected[0]].weights))
         extra[file] = write_largest_components(rules)
         logger.warning("nnU-Net's predict cleans nothing: nnUNetv2_apply_postprocessing -pp_pkl_file .../%s", file)
     files = functools.partial(_write, folder, model, trainer=trainer, plans=plans, dataset=dataset, extra=extra)
@@ -201,8 +199,3 @@ def _names(model: Model) -> tuple[str, str]:
 def _place(trainer: str, plans: Mapping[str, Any], configuration: str) -> str:
     """Name of a configuration's folder."""
     return f"{trainer}__{plans['plans_name']}__{configuration}"
-
-
-def _cleaning(folder: Path) -> Postprocess | None:
-    path = folder / POSTPROCESS_FILE
-    return Postprocess.load(path) if path.is_file() else None

@@ -684,6 +684,13 @@ class TestExport:
         steps = Postprocess.load(folder / "postprocess.json").steps
         assert [step.options["labels"] for step in steps] == [[1, 2], [1], [2]]
 
+    def test_steps_of_another_model_are_no_more_exported_than_applied(
+        self, own: tuple[Path, Model], tmp_path: Path
+    ) -> None:
+        steps = (Component(name="keep_largest"),)
+        Postprocess(steps=steps, configurations=("3d_fullres",), model="0" * 12).save(own[0] / "postprocess.json")
+        assert not [file for file in export_nnunet(own[0], tmp_path / "out") if file.endswith(".pkl")]
+
     def test_weights_of_members_are_refused(self, own: tuple[Path, Model], tmp_path: Path) -> None:
         own[1].model_copy(update={"member_weights": {"3d_fullres": 2.0}}).save(own[0] / "model.json")
         with pytest.raises(SpecError, match=r"nnU-Net averages members equally, the model by \{'3d_fullres': 2\.0\}"):
