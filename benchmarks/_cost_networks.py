@@ -11,25 +11,21 @@ from typing import Any
 
 import torch
 
-from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
-from autoseg.devices.precision import choose_precision, torch_dtype
+from autoseg.devices.precision import choose_precision
 from autoseg.inference.case_work import CaseWork
 from autoseg.inference.jobs import find_jobs
 from autoseg.inference.model_folder import write_model_folder
 from autoseg.inference.runner import PreparedCase
 from autoseg.inference.settings import CaseSettings
 from autoseg.inference.sliding import window_starts
-from autoseg.io.case_store import StoredCase
 from autoseg.networks import cost, networks
 from autoseg.planning.methods import load_method
-from autoseg.preprocessing.folder import cases_digest
 from autoseg.specs.model import Member, Model
 from autoseg.specs.plan import Configuration, Plan
-from autoseg.specs.splits import Splits
-from autoseg.training.assembly import Recipe, assemble
-from autoseg.training.trainer import gradient_step
+from autoseg.training.step import gradient_step
 from benchmarks._cost_shapes import u_net
+from benchmarks._training import planned_parts
 
 METHOD = "nnunet"
 Measured = Callable[..., dict[str, Any]]
@@ -48,26 +44,15 @@ def training_point(
         count: Updates.
         measured: Measures a call.
     """
-    plan, method = Plan.load(workspace.plan(dataset, METHOD)), load_method(METHOD)
-    planned = plan.configuration("3d_fullres")
-    changes = {"patch_size_voxels": tuple(shape["patch"]), "batch_size": shape["batch"]}
-    configuration = planned.model_copy(update={**changes, "topology": u_net(shape["features"])})
-    folder = workspace.cases(dataset, cases_digest(planned.preprocessing))
-    fold = Splits.load(workspace.splits(dataset, METHOD)).fold("all")
-    cases = [StoredCase(folder, name) for name in fold.train]
-    space = LabelSpace.parse(plan.labels, plan.regions_class_order)
+    changes = {
+        "patch_size_voxels": tuple(shape["patch"]),
+        "batch_size": shape["batch"],
+        "topology": u_net(shape["features"]),
+    }
     precision = choose_precision(torch.device("cpu"), "auto")
-    recipe = Recipe(
-        configuration=configuration,
-        train=method.train,
-        space=space,
-        channels=len(plan.channels),
-        mirror_axes=plan.mirror_axes,
-        seed=0,
-        device=torch.device("cpu"),
-        precision=torch_dtype(precision),
+    parts, configuration = planned_parts(
+        workspace, dataset, load_method(METHOD), precision=precision, fold="all", changes=changes
     )
-    parts = assemble(recipe, train_cases=cases, val_cases=cases)
     batches = list(itertools.islice(parts.train.stream(0), count + 1))
     gradient_step(parts, batches.pop(), clip=12.0)
 
@@ -79,7 +64,8 @@ def training_point(
             gradient_step(parts, batch, clip=12.0)
 
     reading, updating = measured(read), measured(update, once=True)
-    price = _cost(configuration, channels=len(plan.channels), heads=space.heads)
+    channels = len(Plan.load(workspace.plan(dataset, METHOD)).channels)
+    price = _cost(configuration, channels=channels, heads=parts.objective.space.heads)
     return {
         **shape,
         "precision": precision,

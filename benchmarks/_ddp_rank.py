@@ -13,42 +13,21 @@ from typing import Any
 
 import torch
 
-from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
 from autoseg.devices.memory import keep_freed_memory
-from autoseg.io.case_store import StoredCase
 from autoseg.planning.methods import load_method
-from autoseg.preprocessing.folder import cases_digest
-from autoseg.specs.plan import Plan
-from autoseg.specs.splits import Splits
-from autoseg.training.assembly import Recipe, assemble
 from autoseg.training.distributed import Share, join, leave
 from autoseg.training.muon import Muon
 from autoseg.training.optim import set_learning_rate
-from autoseg.training.trainer import Parts, gradient_step
+from autoseg.training.step import Parts, gradient_step
+from benchmarks._training import planned_parts
 
 
 def parts_of(request: dict[str, Any], share: Share, overrides: list[str]) -> tuple[Parts, float]:
     """What is trained, without autocast on the CPU, and where its gradients are clipped."""
-    workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
     method = load_method(request["method"], tuple(overrides))
-    plan = Plan.load(workspace.plan(dataset, method.name))
-    configuration = plan.configuration("3d_fullres")
-    folder = workspace.cases(dataset, cases_digest(configuration.preprocessing))
-    fold = Splits.load(workspace.splits(dataset, method.name)).fold("0")
-    recipe = Recipe(
-        configuration=configuration,
-        train=method.train,
-        space=LabelSpace.parse(plan.labels, plan.regions_class_order),
-        channels=len(plan.channels),
-        mirror_axes=plan.mirror_axes,
-        seed=0,
-        device=torch.device("cpu"),
-        precision=torch.float32,
-        share=share,
-    )
-    cases = {name: [StoredCase(folder, case) for case in getattr(fold, name)] for name in ("train", "val")}
-    parts = assemble(recipe, train_cases=cases["train"], val_cases=cases["val"])
+    workspace = Workspace(Path(request["workspace"]))
+    parts, _ = planned_parts(workspace, request["dataset"], method, precision="float32", share=share)
     set_learning_rate(parts.state.optimizer, method.train.optimizer.learning_rate)
     return parts, method.train.optimizer.gradient_clip
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from autoseg.specs.plan import Configuration
     from autoseg.training.step import Parts
 
-CONFIGURATION = "3d_fullres"
-
 
 def augment(request: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds per batch of the augmentation of method `nnunet`, on one thread."""
@@ -117,41 +115,22 @@ def bare(request: dict[str, Any]) -> dict[str, Any]:
 
 def assembled(request: dict[str, Any]) -> tuple[Parts, Configuration, float]:
     """Live parts of fold 0 of method `nnunet`, its configuration, and its largest gradient norm."""
-    import torch
-
-    from autoseg.core.labels import LabelSpace
     from autoseg.core.workspace import Workspace
     from autoseg.devices.memory import keep_freed_memory
-    from autoseg.devices.precision import torch_dtype
-    from autoseg.io.case_store import StoredCase
     from autoseg.planning.methods import load_method
-    from autoseg.preprocessing.folder import cases_digest
-    from autoseg.specs.plan import Plan
-    from autoseg.specs.splits import Splits
-    from autoseg.training.assembly import Recipe, assemble
+    from benchmarks._training import planned_parts
 
     keep_freed_memory()
-    workspace, dataset = Workspace(Path(request["workspace"])), request["dataset"]
-    method, plan = load_method("nnunet"), Plan.load(workspace.plan(dataset, "nnunet"))
-    configuration = plan.configuration(CONFIGURATION)
-    folder = workspace.cases(dataset, cases_digest(configuration.preprocessing))
-    fold = Splits.load(workspace.splits(dataset, "nnunet")).fold("0")
-    recipe = Recipe(
-        configuration=configuration,
-        train=method.train.model_copy(update={"compile": request.get("compiled", method.train.compile)}),
-        space=LabelSpace.parse(plan.labels, plan.regions_class_order),
-        channels=len(plan.channels),
-        mirror_axes=plan.mirror_axes,
-        seed=0,
-        device=torch.device(request.get("device", "cpu")),
-        precision=torch_dtype(request["precision"]),
+    method = load_method("nnunet")
+    train = method.train.model_copy(update={"compile": request.get("compiled", method.train.compile)})
+    parts, configuration = planned_parts(
+        Workspace(Path(request["workspace"])),
+        request["dataset"],
+        method.model_copy(update={"train": train}),
+        precision=request["precision"],
+        device=request.get("device", "cpu"),
     )
-    parts = assemble(
-        recipe,
-        train_cases=[StoredCase(folder, name) for name in fold.train],
-        val_cases=[StoredCase(folder, name) for name in fold.val],
-    )
-    return parts, configuration, method.train.optimizer.gradient_clip
+    return parts, configuration, train.optimizer.gradient_clip
 
 
 def main() -> None:
