@@ -8,46 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import small_configuration
 
 from autoseg.core.geometry import Geometry
 from autoseg.inference.model_folder import write_model_folder
 from autoseg.io.images import write_image
 from autoseg.networks import networks
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.model import Member, Model
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
-
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
+from autoseg.specs.plan import Configuration
 
 
 def configuration(name: str, *, spacing_mm: float = 1.0, previous_stage: str | None = None) -> Configuration:
-    dimensions = 2 if name == "2d" else 3
-    return Configuration(
-        name=name,
-        preprocessing=Preprocessing(
-            orientation="canonical",
-            transpose=(1, 0, 2),
-            spacing_mm=(spacing_mm,) * 3,
-            normalization=(Component(name="zscore"),),
-            mask_normalization=(False,),
-            intensities=(STATISTICS,),
-        ),
-        patch_size_voxels=(8,) * dimensions,
-        batch_size=2,
-        median_shape_voxels=(12, 12, 12),
-        topology=Topology(
-            features=(4, 6),
-            strides=((1,) * dimensions, (2,) * dimensions),
-            kernels=((3,) * dimensions,) * 2,
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
-        network=Component(name="plain_unet"),
-        batch_dice=False,
+    return small_configuration(
+        name,
+        (8,) * (2 if name == "2d" else 3),
+        features=(4, 6),
+        median=(12, 12, 12),
+        preprocessing={"orientation": "canonical", "transpose": (1, 0, 2), "spacing_mm": (spacing_mm,) * 3},
         previous_stage=previous_stage,
     )
 

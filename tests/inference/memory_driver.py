@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from small import small_configuration
 
 from autoseg.core.geometry import Geometry
 from autoseg.core.sizes import parse_size
@@ -19,43 +20,21 @@ from autoseg.devices.memory import forget_peak_memory, peak_memory_bytes
 from autoseg.inference.model_folder import write_model_folder
 from autoseg.io.images import write_image
 from autoseg.networks import networks
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.model import Member, Model
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
+from autoseg.specs.plan import Configuration
 from autoseg.stages import predict
 
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 CPU = torch.device("cpu")
 
 
 def configuration(case: dict[str, Any], channels: int) -> Configuration:
-    dimensions = len(case["patch"])
-    return Configuration(
-        name="2d" if dimensions == 2 else "3d_fullres",
-        preprocessing=Preprocessing(
-            orientation="canonical",
-            transpose=(0, 1, 2),
-            spacing_mm=tuple(case.get("spacing", (1.0, 1.0, 1.0))),
-            normalization=(Component(name="zscore"),) * channels,
-            mask_normalization=(False,) * channels,
-            intensities=(STATISTICS,) * channels,
-        ),
-        patch_size_voxels=tuple(case["patch"]),
-        batch_size=2,
-        median_shape_voxels=(64, 64, 64),
-        topology=Topology(
-            features=(4, 8),
-            strides=((1,) * dimensions, (2,) * dimensions),
-            kernels=((3,) * dimensions,) * 2,
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
-        network=Component(name="plain_unet"),
-        batch_dice=False,
+    spacing = tuple(case.get("spacing", (1.0, 1.0, 1.0)))
+    return small_configuration(
+        "2d" if len(case["patch"]) == 2 else "3d_fullres",
+        tuple(case["patch"]),
+        channels=channels,
+        preprocessing={"orientation": "canonical", "transpose": (0, 1, 2), "spacing_mm": spacing},
     )
 
 

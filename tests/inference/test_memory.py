@@ -7,46 +7,24 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import small_configuration
 
 from autoseg.core.geometry import Geometry
 from autoseg.inference.memory import Demand, Machine, Pass, Work, peak
 from autoseg.inference.thrift import Thrift
 from autoseg.io.stored_size import CaseSize
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
+from autoseg.specs.plan import Configuration
 
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 MACHINE = Machine(on_cpu=True, bytes_each=4, passes=4, threads=4, planar_windows=8)
 WAYS = tuple(Thrift(3).leaner(disk=Path("/disk"), passes=4))
 
 
 def configuration(patch: tuple[int, ...]) -> Configuration:
-    dimensions = len(patch)
-    return Configuration(
-        name="2d" if dimensions == 2 else "3d_fullres",
-        preprocessing=Preprocessing(
-            orientation="as_stored",
-            transpose=(0, 1, 2),
-            spacing_mm=(2.0, 2.0, 2.0),
-            normalization=(Component(name="zscore"),),
-            mask_normalization=(False,),
-            intensities=(STATISTICS,),
-        ),
-        patch_size_voxels=patch,
-        batch_size=2,
-        median_shape_voxels=(64, 64, 64),
-        topology=Topology(
-            features=(16, 32),
-            strides=((1,) * dimensions, (2,) * dimensions),
-            kernels=((3,) * dimensions,) * 2,
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
-        network=Component(name="plain_unet"),
-        batch_dice=False,
+    return small_configuration(
+        "2d" if len(patch) == 2 else "3d_fullres",
+        patch,
+        features=(16, 32),
+        preprocessing={"orientation": "as_stored", "transpose": (0, 1, 2), "spacing_mm": (2.0, 2.0, 2.0)},
     )
 
 
