@@ -17,6 +17,11 @@ import pytest
 CLUSTER_DRIVER = Path(__file__).with_name("cluster_driver.py")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Leave the content of files out of the names of tests: one that holds the time would differ between workers."""
+    return "content" if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish() -> None:
     """Leave modules and collected tests out of garbage collection: each full one looked at all of them (0.2 s)."""
     gc.collect()
