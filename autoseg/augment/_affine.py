@@ -96,7 +96,7 @@ def sample_image(image: Tensor, coordinates: list[Tensor], size: Sequence[int]) 
     grid = torch.empty((*size, len(size)), device=image.device, dtype=image.dtype)
     for axis, (place, edge) in enumerate(zip(coordinates, source, strict=True)):
         # grid_sample counts from -1 to 1 over the outer voxel edges, last axis first.
-        offset = torch.tensor(1 / edge - 1, device=image.device)
+        offset = torch.full((), 1 / edge - 1, device=image.device)  # filled there: `torch.tensor` would wait for a copy
         torch.add(offset, place, alpha=2 / edge, out=grid[..., len(size) - 1 - axis])
     return F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 

@@ -48,14 +48,14 @@ def morph(mask: Tensor, operator: Operator, diameter: int) -> Tensor:
 
 def _box(mask: Tensor, margin: int) -> tuple[slice, ...] | None:
     """Where the operators can change anything: the mask's box with a margin; None for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        used = torch.nonzero(mask.any(dim=others)).flatten()
-        if not len(used):
-            return None
-        box.append(slice(max(0, int(used[0]) - margin), min(mask.shape[axis], int(used[-1]) + 1 + margin)))
-    return tuple(box)
+    axes = range(mask.ndim)
+    profiles = torch.cat([mask.any(dim=tuple(other for other in axes if other != axis)) for axis in axes])
+    # On the host from here on: a GPU is waited for once.
+    used = [torch.nonzero(profile).flatten().tolist() for profile in torch.split(profiles.cpu(), list(mask.shape))]
+    if not used[0]:
+        return None
+    spans = zip(used, mask.shape, strict=True)
+    return tuple(slice(max(0, places[0] - margin), min(size, places[-1] + 1 + margin)) for places, size in spans)
 
 
 def _dilate(mask: Tensor, diameter: int, shift: int) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import cc3d
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -106,11 +107,10 @@ class Cascade:
         """Set one component (26 neighbours, 8 in 2D) of a label (*S) to background, in place."""
         mask = labels == value
         numbers = cc3d.connected_components(mask.cpu().numpy(), connectivity=26 if mask.ndim == 3 else 8)
-        numbered = torch.from_numpy(numbers.astype("int32")).to(labels.device)
-        sizes = torch.bincount(numbered.flatten())[1:]
-        small = torch.nonzero(sizes < self.largest_voxels).flatten().tolist()
-        if small:
-            labels.masked_fill_(numbered == small[int(place * len(small))] + 1, 0)
+        small = np.flatnonzero(np.bincount(numbers.ravel())[1:] < self.largest_voxels) + 1
+        if len(small):
+            chosen = torch.from_numpy(numbers == small[int(place * len(small))])
+            labels.masked_fill_(chosen.to(labels.device), 0)
 
 
 def build(options: Options, *, geometry: PatchGeometry) -> Cascade:

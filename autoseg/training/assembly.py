@@ -115,7 +115,7 @@ def patch_geometry(
 
 def _network(recipe: Recipe) -> torch.nn.Module:
     configuration = recipe.configuration
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the CPU alone draws; else every GPU of the machine would be opened
         torch.manual_seed(derive_seed(recipe.seed, "weights"))
         network: torch.nn.Module = networks.build(
             configuration.network.name,

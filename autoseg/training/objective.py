@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -50,11 +50,11 @@ class Objective:
                 are judged together, as in a data set without other labels, and count by their number.
         """
         if annotated is not None:
-            total: Any = sum(
+            total = sum(
                 part.loss(own, labels[rows]) * (len(rows) / len(annotated))
                 for _, rows, part, own in self._split(outputs, annotated)
             )
-            return torch.as_tensor(total)
+            return cast(torch.Tensor, total)
         if self._deep is not None and not isinstance(outputs, torch.Tensor):
             return self._deep(outputs, labels, self.space)
         logits = outputs if isinstance(outputs, torch.Tensor) else outputs[0]
@@ -73,7 +73,7 @@ class Objective:
                 total[targets] += part.counts(own, labels[rows])
             return total
         target, mask = make_targets(labels, self.space)
-        return torch.stack([torch.as_tensor(part) for part in online_counts(logits, target, mask)], dim=-1).long()
+        return torch.stack(online_counts(logits, target, mask), dim=-1)
 
     def _split(
         self, outputs: Outputs, annotated: Sequence[Annotated]

@@ -71,7 +71,7 @@ def tiny_run(chosen=None, *, epochs=2, seed=0, dimensions=3):
     )
 
 
-def tiny_parts(run, *, precision=torch.float32, share=ALONE, annotated=None):
+def tiny_parts(run, *, device="cpu", precision=torch.float32, share=ALONE, annotated=None):
     recipe = Recipe(
         configuration=run.configuration,
         train=run.method.train,
@@ -79,7 +79,7 @@ def tiny_parts(run, *, precision=torch.float32, share=ALONE, annotated=None):
         channels=1,
         mirror_axes=run.mirror_axes,
         seed=run.seed,
-        device=torch.device("cpu"),
+        device=torch.device(device),
         precision=precision,
         share=share,
     )
