@@ -146,4 +146,5 @@ def _loader(recipe: Recipe, cases: Sequence[CaseReader], pipeline: Pipeline, pur
         needed_box=pipeline.needed_box,
         label_maps=2 if pipeline.geometry.previous_values else 1,
         positions=recipe.share.rows(recipe.configuration.batch_size),
+        pinned=recipe.device.type == "cuda",
     )

@@ -106,6 +106,10 @@ class Batch:
     cases: tuple[str, ...]
     annotated: tuple[tuple[str, ...] | None, ...] | None = None
 
+    def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and labels there, without waiting for the copy where the batch is pinned."""
+        return self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+
     def split(self, parts: int) -> Generator[tuple[slice, tuple[tuple[str, ...] | None, ...] | None], None, None]:
         """Rows of each part, as equal as they can be, and the labels that they annotate; at most one part per sample.
 
@@ -132,6 +136,7 @@ class BatchLoader:
             rest is not read. None reads everything.
         label_maps: That the cases have.
         positions: Samples of each batch that this process reads; None reads all.
+        pinned: Read into memory that a CUDA device copies from while it computes.
     """
 
     def __init__(
@@ -145,7 +150,9 @@ class BatchLoader:
         needed_box: Callable[[int], Sequence[tuple[int, int]]] | None = None,
         label_maps: int = 1,
         positions: Sequence[int] | None = None,
+        pinned: bool = False,
     ) -> None:
+        self.pinned = pinned
         self.positions = range(batch_size) if positions is None else positions
         self.label_maps = label_maps
         self.needed_box = needed_box
@@ -159,15 +166,15 @@ class BatchLoader:
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the run, the same however often and wherever it is asked for."""
-        image = np.zeros((len(self.positions), self.cases[0].channels, *self.source), np.float32)
-        labels = np.full((len(self.positions), self.label_maps, *self.source), OUTSIDE, np.int16)
+        image = self._filled(self.cases[0].channels, 0, torch.float32)
+        labels = self._filled(self.label_maps, OUTSIDE, torch.int16)
         names, seeds, annotated = [], [], []
         for row, position in enumerate(self.positions):
             number = index * self.batch_size + position
             chosen, corner = self._place(number, position)
             case = self.cases[chosen]
             try:
-                self._fill(case, number, corner, image[row], labels[row])
+                self._fill(case, number, corner, image[row].numpy(), labels[row].numpy())
             except Exception as error:
                 error.add_note(f"while reading case {case.case_id} for batch {index}")
                 raise
@@ -177,7 +184,15 @@ class BatchLoader:
         if self.is_2d:
             image, labels = image[:, :, 0], labels[:, :, 0]
         partly = None if set(annotated) == {None} else tuple(annotated)
-        return Batch(torch.from_numpy(image), torch.from_numpy(labels), tuple(seeds), tuple(names), partly)
+        return Batch(image, labels, tuple(seeds), tuple(names), partly)
+
+    def _filled(self, channels: int, value: int, dtype: torch.dtype) -> torch.Tensor:
+        """(B, channels, *source); by numpy on the host, as torch would start threads here, beside those of training."""
+        shape = (len(self.positions), channels, *self.source)
+        if self.pinned:
+            return torch.full(shape, value, dtype=dtype, pin_memory=True)
+        kind = str(dtype).removeprefix("torch.")
+        return torch.from_numpy(np.full(shape, value, kind) if value else np.zeros(shape, kind))
 
     def _place(self, number: int, position: int) -> tuple[int, Corner]:
         """Case and first voxel of a patch."""

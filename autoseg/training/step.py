@@ -69,11 +69,7 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     of the parts', which is that of the whole batch where it is a mean over samples, and no norm over the batch is used.
     """
     state = parts.state
-    image, labels = parts.augment(
-        batch.image.to(parts.device, non_blocking=True),
-        batch.labels.to(parts.device, non_blocking=True),
-        seeds=batch.seeds,
-    )
+    image, labels = parts.augment(*batch.on(parts.device), seeds=batch.seeds)
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=parts.device)
     for rows, annotated in batch.split(parts.accumulate):

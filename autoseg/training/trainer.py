@@ -180,9 +180,7 @@ class Trainer:
         counts = torch.zeros(len(parts.objective.space.names), 3, dtype=torch.int64)
         parts.state.network.eval()
         for batch in itertools.islice(parts.validation.stream(epoch * steps), steps):
-            image, labels = parts.centre_crop(
-                batch.image.to(parts.device), batch.labels.to(parts.device), seeds=batch.seeds
-            )
+            image, labels = parts.centre_crop(*batch.on(parts.device), seeds=batch.seeds)
             loss = 0.0
             for rows, annotated in batch.split(parts.accumulate):
                 with autocast(parts):

@@ -15,6 +15,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
     return pretend
 
@@ -33,6 +34,14 @@ def test_what_is_there_is_taken(machine) -> None:
     assert select_device("cpu") == torch.device("cpu")
     assert select_device("cuda:1") == torch.device("cuda", 1)
     assert select_device("mps").type == "mps"
+
+
+def test_kernels_are_tried_on_cuda_only(machine) -> None:
+    machine(1)
+    select_device("cpu")
+    assert not torch.backends.cudnn.benchmark
+    select_device("cuda")
+    assert torch.backends.cudnn.benchmark
 
 
 @pytest.mark.parametrize(

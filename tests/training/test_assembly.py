@@ -39,6 +39,13 @@ def test_averages_and_scalers_only_where_they_are_asked_for():
     assert tiny_parts(tiny_run(), precision=torch.float16).state.scaler is not None
 
 
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True)])
+def test_batches_for_cuda_are_pinned(monkeypatch, device, pinned):
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, _: network)
+    parts = tiny_parts(tiny_run(), device=device)
+    assert parts.train.pinned is parts.validation.pinned is pinned
+
+
 def test_spatial_augmentation_reads_more_than_the_patch():
     spatial = Component(name="spatial", options={"p_rotation": 1.0, "angle_degrees": 45.0})
     parts = tiny_parts(tiny_run(method(augment=(spatial,))))

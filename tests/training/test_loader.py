@@ -15,10 +15,10 @@ from autoseg.training.loader import BatchLoader
 CASES = [MemoryCase(name) for name in "abc"]
 
 
-def loader(source=(8, 8, 8), cases=CASES, batch_size=3, seed=5):
+def loader(source=(8, 8, 8), cases=CASES, batch_size=3, seed=5, **more):
     flat = (1,) * (3 - len(source))
     sampler = samplers.build("foreground", {}, patch_size_voxels=(*flat, *source), source_size_voxels=(*flat, *source))
-    return BatchLoader(cases, sampler, batch_size=batch_size, source_size_voxels=source, seed=seed)
+    return BatchLoader(cases, sampler, batch_size=batch_size, source_size_voxels=source, seed=seed, **more)
 
 
 def test_batch_depends_on_its_index_alone():
@@ -52,6 +52,24 @@ def test_two_dimensional_patches_are_slices():
     batch = loader(source=(8, 8)).batch(2)
     assert batch.image.shape == (3, 1, 8, 8)
     assert batch.labels.shape == (3, 1, 8, 8)
+
+
+@pytest.mark.parametrize("source", [(8, 8, 8), (9, 9)])
+def test_pinned_batches_hold_the_same(monkeypatch, source):
+    asked, full = [], torch.full
+
+    def recorded(*arguments, pin_memory, **more):
+        asked.append(pin_memory)
+        return full(*arguments, **more)
+
+    plain = loader(source).batch(0)
+    assert not asked
+    monkeypatch.setattr(torch, "full", recorded)
+    pinned = loader(source, pinned=True).batch(0)
+    assert asked == [True, True]
+    assert torch.equal(pinned.image, plain.image)
+    assert torch.equal(pinned.labels, plain.labels)
+    assert (pinned.image.dtype, pinned.labels.dtype) == (plain.image.dtype, plain.labels.dtype)
 
 
 def test_an_unreadable_case_is_named():
