@@ -6,11 +6,15 @@ import contextlib
 import ctypes
 import gc
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from autoseg.core.errors import BudgetError
+from autoseg.core.sizes import describe_size
 
 if TYPE_CHECKING:
     import torch
@@ -124,6 +128,30 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextlib.contextmanager
+def named_gpu_memory_errors(device: torch.device, cure: str) -> Iterator[None]:
+    """Turn a GPU's refusal into one line that says how much of its memory this process holds.
+
+    Args:
+        device: That is worked on.
+        cure: What to do about it.
+
+    Raises:
+        BudgetError: The memory is full.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # who keeps the error would keep the tensors in them
+        held = ""
+        if device.type == "cuda":
+            sizes = torch.cuda.memory_reserved(device), torch.cuda.mem_get_info(device)[1]
+            held = ", of {1} this process holds {0}".format(*map(describe_size, sizes))
+        raise BudgetError(f"the memory of {device} is full{held}", cure) from error
 
 
 def _groups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, int]]:

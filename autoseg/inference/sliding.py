@@ -13,12 +13,14 @@ import torch
 from torch import nn
 
 from autoseg.core.geometry import Shape3
+from autoseg.devices.memory import named_gpu_memory_errors
 from autoseg.inference.forward import Device, Passes, Precision, Swap, mean_logits
 from autoseg.inference.logits_type import are_half
 from autoseg.inference.tiling import tile_slabs
 
 SIGMA_SHARE = 1 / 8
 PEAK_WEIGHT = 10.0
+GPU_CURE = "end what else uses it, or predict with --device cpu"
 Store = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, Callable[[], None]]]
 """Shape and type -> a tensor, and what to call whenever a part of it has been written."""
 
@@ -92,6 +94,7 @@ def predict_logits(
 
     Raises:
         ValueError: There is no network.
+        BudgetError: The GPU's memory is full even with one window at a time.
     """
     if not networks:
         raise ValueError("there is no network to run")
@@ -101,13 +104,12 @@ def predict_logits(
     if swap is not None:
         swap = replace(swap, axis=swap.axis - planar)
     passes = Passes(tuple(networks), flips, torch.device(device), precision, swap, at_once=passes_at_once)
-    if context_voxels is not None:
-        front, above, left = (0, *context_voxels) if planar else context_voxels
-        with torch.inference_mode():
+    with torch.inference_mode(), named_gpu_memory_errors(passes.device, GPU_CURE):
+        if context_voxels is not None:
+            front, above, left = (0, *context_voxels) if planar else context_voxels
             tiles = tile_slabs(passes, image, (z, y, x), (front, above, left), planar=planar, batch=batch_windows)
             return _collect(tiles, tuple(image.shape[1:]), half=half, store=store)
-    padded, inside = _pad_to_patch(image, (z, y, x))
-    with torch.inference_mode():
+        padded, inside = _pad_to_patch(image, (z, y, x))
         kind = torch.float16 if half_sums else torch.float32
         slabs = _slabs(passes, padded, (z, y, x), step_size=step_size, planar=planar, batch=batch_windows, kind=kind)
         logits = _collect(slabs, tuple(padded.shape[1:]), half=half, store=store)

@@ -59,6 +59,7 @@ def run(options: Options, workspace: Workspace) -> Path:
         Folder of the run.
 
     Raises:
+        BudgetError: The GPU's memory is full, or the time is too short.
         CheckpointError: The folder holds a run with other settings and `replan` is off.
         DatasetError: Cases are not preprocessed, or the previous stage of a cascade lacks folds.
         SpecError: No such configuration or fold.

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 
 from autoseg.augment._pipeline import Pipeline
+from autoseg.devices.memory import named_gpu_memory_errors
 from autoseg.losses._partial import Annotated
 from autoseg.training.checkpoint import TrainingState
 from autoseg.training.distributed import ALONE, Share
 from autoseg.training.loader import Batch, BatchLoader
 from autoseg.training.objective import Objective, Outputs
 
+GPU_CURE = (
+    "end what else uses it and go on by the same command, or send batches in parts: --replan --set train.accumulate=2"
+)
 Judged = tuple[Outputs, torch.Tensor, Sequence[Annotated] | None]
 
 
@@ -67,7 +71,15 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
 
     A batch that goes through the network in parts holds the activations of one part at a time; the loss is the mean
     of the parts', which is that of the whole batch where it is a mean over samples, and no norm over the batch is used.
+
+    Raises:
+        BudgetError: The GPU's memory is full.
     """
+    with named_gpu_memory_errors(parts.device, GPU_CURE):
+        return _gradient_step(parts, batch, clip=clip)
+
+
+def _gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     state = parts.state
     image, labels = parts.augment(*batch.on(parts.device), seeds=batch.seeds)
     state.optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import psutil
 import pytest
 import torch
 
+from autoseg.core.errors import BudgetError
 from autoseg.devices import memory
 
 GIB = 2**30
@@ -140,3 +142,44 @@ def test_without_a_way_to_tell_there_is_no_peak(monkeypatch: pytest.MonkeyPatch)
     assert memory.peak_memory_bytes(torch.device("cpu")) is None
     monkeypatch.setattr(memory, "CLEAR_REFS", Path("/nowhere/clear_refs"))
     memory.forget_peak_memory(torch.device("cpu"))
+
+
+def test_a_full_gpu_is_named_with_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**8, 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 3 * 10**9)
+    with (
+        pytest.raises(BudgetError, match=r"^the memory of cuda:1 is full, of 8 GB this process holds 3 GB: close it$"),
+        memory.named_gpu_memory_errors(torch.device("cuda", 1), "close it"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_what_a_full_gpu_held_is_let_go() -> None:
+    """Kept in the error, it would take the memory from the cases to come."""
+
+    def fill() -> None:
+        held.append(torch.zeros(9))
+        watched.append(weakref.ref(held[0]))
+        raise torch.OutOfMemoryError
+
+    def work() -> None:
+        mine = torch.zeros(9)
+        watched.append(weakref.ref(mine))
+        fill()
+
+    held: list[torch.Tensor] = []
+    watched: list[weakref.ref[torch.Tensor]] = []
+    kept = None
+    try:
+        with memory.named_gpu_memory_errors(torch.device("cpu"), "close it"):
+            work()
+    except BudgetError as error:
+        kept = error
+    held.clear()
+    assert kept is not None
+    assert [reference() for reference in watched] == [None, None]
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(ValueError, match="mine"), memory.named_gpu_memory_errors(torch.device("cpu"), ""):
+        raise ValueError("mine")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import read_image, read_label, write_image, write_label
@@ -291,6 +292,27 @@ def test_a_full_disk_is_one_line_and_the_command_goes_on_later(workspace, comman
         assert named in result.lines[0], "what was to be written"
         assert half_written(workspace) == []
     assert command("plan_and_train", "1", *SHORT, workspace=workspace).code == 0
+
+
+def out_of_memory(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def test_a_full_gpu_is_one_line_and_the_command_goes_on_later(trained, workspace, command, monkeypatch, tmp_path):
+    monkeypatch.setattr("autoseg.training.step.autocast", out_of_memory)
+    result = command("plan_and_train", "1", *SHORT, *QUIET, workspace=workspace)
+    assert (result.code, len(result.lines)) == (2, 1), result.said
+    assert "the memory of cpu is full: end what else uses it and go on by the same command" in result.said
+    monkeypatch.undo()
+    assert command("plan_and_train", "1", *SHORT, *QUIET, workspace=workspace).code == 0
+    monkeypatch.setattr("autoseg.inference.sliding.mean_logits", out_of_memory)
+    images = trained / "raw" / NAME / "imagesTs"
+    folders = ("-i", images, "-o", tmp_path / "masks")
+    result = command("predict", *folders, "--device", "cpu", *QUIET, workspace=trained)
+    assert result.code == 2
+    assert "the memory of cpu is full: end what else uses it, or predict with --device cpu" in result.lines[0]
+    monkeypatch.undo()
+    assert command("predict", *folders, "--device", "cpu", *QUIET, workspace=trained).code == 0
 
 
 @pytest.fixture
