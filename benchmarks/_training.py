@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
 from autoseg.devices.precision import torch_dtype
+from autoseg.devices.select import select_device
 from autoseg.io.case_store import StoredCase
 from autoseg.preprocessing.folder import cases_digest
 from autoseg.specs.method import Method
@@ -60,7 +59,7 @@ def planned_parts(
         channels=len(plan.channels),
         mirror_axes=plan.mirror_axes,
         seed=0,
-        device=torch.device(device),
+        device=select_device(device),
         precision=torch_dtype(precision),
         share=share,
     )
