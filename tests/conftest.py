@@ -13,8 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 CLUSTER_DRIVER = Path(__file__).with_name("cluster_driver.py")
+# How long an example takes says something of the machine only. Else as hypothesis does: where `CI` is set, the same
+# examples every time.
+settings.register_profile("suite", settings(deadline=None))
+settings.load_profile("suite")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -81,7 +81,7 @@ def test_operators_are_scipys(size: tuple[int, ...], diameter: int) -> None:
     np.testing.assert_array_equal(morph(mask, "erode", diameter).numpy(), eroded)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 999), diameter=st.integers(2, 9), share=st.floats(0.05, 0.95))
 def test_laws_of_the_operators(seed: int, diameter: int, share: float) -> None:
     mask = random_mask(seed, (13, 12, 15), share)

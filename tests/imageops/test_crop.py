@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoseg.imageops.crop import box_bounds, nonzero_box, pad_to
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), points=st.integers(1, 5), channels=st.integers(1, 3))
 def test_box_is_the_smallest_that_holds_every_nonzero_voxel(seed: int, points: int, channels: int) -> None:
     generator = np.random.default_rng(seed)

@@ -67,7 +67,7 @@ def test_every_axis_aligned_orientation_becomes_canonical(order: tuple[int, ...]
     assert orientation_code(turned) == "SPL"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(choice=st.sampled_from(ALL_48), angles=st.tuples(*[st.floats(-0.5, 0.5)] * 3))
 def test_oblique_volumes_keep_their_place_and_stay_closest_to_the_axes(
     choice: tuple[tuple[int, ...], tuple[float, ...]], angles: tuple[float, float, float]

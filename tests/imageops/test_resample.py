@@ -43,7 +43,7 @@ def _per_class_argmax(
     return values[scores.argmax(axis=0)], clear
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=SHAPES, target=SHAPES, seed=st.integers(0, 99))
 def test_image_equals_scikit_image(shape: Shape3, target: Shape3, seed: int) -> None:
     volume = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
@@ -83,7 +83,7 @@ def test_nearest_slices_have_the_nearest_centres() -> None:
     np.testing.assert_array_equal(nearest_along_separate_axis(4, 2), [1, 3])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=SHAPES, target=SHAPES, seed=st.integers(0, 99), classes=st.integers(1, 5))
 def test_labels_equal_the_argmax_of_every_indicator(shape: Shape3, target: Shape3, seed: int, classes: int) -> None:
     labels = np.random.default_rng(seed).integers(-1, classes, shape).astype(np.int16)
@@ -136,7 +136,7 @@ def test_nothing_is_copied_where_no_size_changes() -> None:
 
 
 @given(size_in=st.integers(1, 60), size_out=st.integers(1, 60), order=st.sampled_from([0, 1, 3]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_row_of_a_matrix_sums_to_one(size_in: int, size_out: int, order: int) -> None:
     matrix = axis_matrix(size_in, size_out, order)
     assert matrix.shape == (size_out, size_in)
@@ -167,7 +167,7 @@ def test_shape_covers_the_same_extent() -> None:
 CORNERS = Resampling(image_order=1, label_order=0, separate_z_ratio=1e6, align="corners")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=SHAPES, target=SHAPES, seed=st.integers(0, 99))
 def test_aligned_corners_equal_scipys_zoom(shape: Shape3, target: Shape3, seed: int) -> None:
     volume = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)

@@ -53,7 +53,7 @@ def test_the_ways_become_leaner_one_step_at_a_time() -> None:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([(16, 32, 32), (64, 64)]),
     st.integers(2, 60),

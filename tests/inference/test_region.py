@@ -267,7 +267,7 @@ millimetres = st.integers(0, 600).map(lambda tenths: tenths / 10)
     margins=st.tuples(*[st.tuples(millimetres, millimetres)] * 3),
     spacing=st.tuples(*[st.floats(0.3, 6)] * 3),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_dilated_box_has_its_margin_or_ends_with_the_image(ends, margins, spacing) -> None:
     box = tuple(slice(min(pair), max(pair) + 1) for pair in ends)
     limits = tuple(slice(0, size) for size in SHAPE)
@@ -279,7 +279,7 @@ def test_a_dilated_box_has_its_margin_or_ends_with_the_image(ends, margins, spac
 
 
 @given(ends=corners, box_ends=corners)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sides_are_cut_exactly_where_the_organ_meets_an_inner_face(ends, box_ends) -> None:
     organ = tuple(slice(min(pair), max(pair) + 1) for pair in ends)
     box = tuple(slice(min(pair), max(pair) + 1) for pair in box_ends)

@@ -86,7 +86,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredCase:
     return _saved(tmp_path_factory.mktemp("cases"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(start=BOUND, extent=EXTENT, limit=st.sampled_from([None, 0, 10**6]))
 def test_any_patch_equals_the_padded_volume(
     stored: StoredCase, start: tuple[int, int, int], extent: tuple[int, int, int], limit: int | None
@@ -178,7 +178,7 @@ def test_a_cache_holds_no_more_than_its_limit(tmp_path: Path) -> None:
     assert cache.used_bytes == size
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     shape=st.tuples(st.integers(1, 4), *[st.integers(1, 400)] * 3),
     patch=st.lists(st.integers(1, 300), min_size=2, max_size=3),

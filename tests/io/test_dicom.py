@@ -59,7 +59,7 @@ def test_volume_equals_itk(tmp_path: Path) -> None:
     assert geometry.spacing_mm == (2.5, 0.8, 0.7)  # from positions: the header's thickness is 7
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(order=st.permutations(range(12)), numbers=st.permutations(range(12)))
 def test_neither_file_order_nor_instance_numbers_matter(order: list[int], numbers: list[int]) -> None:
     made = [

@@ -33,7 +33,7 @@ def test_labels_come_back_in_the_smallest_type(tmp_path: Path, highest: int, kin
     np.testing.assert_array_equal(stored.read(), labels)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.tuples(*[st.tuples(st.integers(0, 8), st.integers(0, 8)).map(sorted)] * 3))
 def test_patches_are_parts_of_the_whole(tmp_path_factory: pytest.TempPathFactory, ends: tuple[list[int], ...]) -> None:
     labels = labels_of(2)

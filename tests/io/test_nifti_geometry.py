@@ -45,7 +45,7 @@ def test_every_orientation(axes: np.ndarray) -> None:
     compare(make(affine))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),
     axes=st.sampled_from(SIGNED_PERMUTATIONS),

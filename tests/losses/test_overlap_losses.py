@@ -57,7 +57,7 @@ FORMS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**FORMS, printed_form=st.booleans())
 def test_dice(seed: int, regions: bool, with_background: bool, pooling: str, smooth: float, printed_form: bool) -> None:
     x, y = example(seed, regions=regions)
@@ -67,7 +67,7 @@ def test_dice(seed: int, regions: bool, with_background: bool, pooling: str, smo
     assert found("dice", x, y, **options) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     **FORMS,
     gamma=st.sampled_from([0.75, 4 / 3, 3.0]),

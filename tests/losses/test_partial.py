@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.core.labels import LabelSpace
@@ -19,7 +19,6 @@ def random_logits(heads: int, *, scale: float = 3.0) -> torch.Tensor:
     return scale * torch.randn(2, heads, 3, 4, 5, generator=torch.Generator().manual_seed(heads))
 
 
-@settings(deadline=None)
 @given(NAMES, st.sampled_from([0.1, 3.0, 300.0]))
 def test_probabilities_of_what_is_not_annotated_are_the_backgrounds(names: tuple[str, ...], scale: float) -> None:
     logits = random_logits(4, scale=scale)

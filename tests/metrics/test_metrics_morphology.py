@@ -25,7 +25,7 @@ MASKS = arrays(np.bool_, st.tuples(*[st.integers(1, 5)] * 3), elements=st.boolea
 KINDS = st.sampled_from((6, 18, 26))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS, KINDS, st.booleans())
 def test_erosion_equals_scipys(mask: np.ndarray, neighbours: Neighbours, beyond: bool) -> None:
     structure = ndimage.generate_binary_structure(3, RANKS[neighbours])
@@ -35,7 +35,7 @@ def test_erosion_equals_scipys(mask: np.ndarray, neighbours: Neighbours, beyond:
     assert np.array_equal(surface_voxels(mask, neighbours=neighbours, outside=ends), mask ^ expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS, KINDS, st.integers(1, 3))
 def test_dilation_equals_scipys(mask: np.ndarray, neighbours: Neighbours, times: int) -> None:
     structure = ndimage.generate_binary_structure(3, RANKS[neighbours])

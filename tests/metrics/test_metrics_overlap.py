@@ -15,7 +15,7 @@ from autoseg.metrics.overlap import Counts, joint_histogram, overlap_scores, rat
 LABELS = arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LABELS, LABELS, st.sampled_from([(1,), (3,), (1, 2), (1, 2, 3)]))
 def test_counts_of_the_histogram_equal_those_of_masks(
     prediction: np.ndarray, reference: np.ndarray, region: tuple[int, ...]

@@ -53,7 +53,7 @@ def test_figures_equal_those_of_surface_distance(golden: dict[str, Any]) -> None
     assert nsd == pytest.approx(golden["nsd"], abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SPACINGS)
 def test_areas_do_not_change_with_the_complement_and_scale_with_the_square(spacing_mm: tuple[float, ...]) -> None:
     areas = element_areas_mm2(spacing_mm)
@@ -92,7 +92,7 @@ def test_a_distance_equal_to_the_tolerance_is_within_at_any_spacing(step: float)
     assert found.dice_within(step * 0.9) < 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SMALL, SMALL, SPACINGS)
 def test_laws_of_distances(prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...]) -> None:
     prediction[0, 0, 0] = reference[-1, -1, -1] = True
@@ -107,7 +107,7 @@ def test_laws_of_distances(prediction: np.ndarray, reference: np.ndarray, spacin
     assert (same.hausdorff_mm(100), same.average_mm()) == (0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SMALL, SMALL, SPACINGS)
 def test_distances_equal_a_search_over_all_pairs(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...]

@@ -20,7 +20,7 @@ from autoseg.specs.plan import Configuration
 
 GPU = DeviceBudget("gpu", memory_gb=12.0, description="made up")
 LAPTOP = DeviceBudget("cpu", gflops=400.0, description="made up")
-QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def price(configuration: Configuration) -> tuple[int, int]:

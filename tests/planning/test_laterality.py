@@ -64,7 +64,7 @@ def test_places_are_in_millimetres_from_the_middle() -> None:
 
 
 @given(st.tuples(*[st.integers(1, 200)] * 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_thinning_hardly_moves_the_centre(shape: tuple[int, int, int]) -> None:
     labels = np.ones(shape, np.uint8)
     labels[..., : shape[2] // 2] = 2

@@ -138,7 +138,7 @@ def test_a_small_label_becomes_another_one() -> None:
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["uint8", "int16", "uint16"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_laws(name: str, seed: int, kind: str) -> None:
     generator = np.random.default_rng(seed)
     labels = (generator.integers(1, 4, (4, 6, 5)) * (generator.random((4, 6, 5)) < 0.4)).astype(kind)

@@ -12,7 +12,7 @@ from autoseg.imageops.crop import nonzero_box
 from autoseg.preprocessing.body import body_mask
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), channels=st.integers(1, 2), share=st.floats(0.3, 0.95))
 def test_body_equals_filled_nonzero_of_the_whole_volume(seed: int, channels: int, share: float) -> None:
     generator = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def _found(labels: npt.NDArray[np.int16], space: LabelSpace) -> dict[str, npt.ND
     return class_locations(labels, space, PlaneCounts.of(labels))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_a_small_class_is_stored_whole(seed: int) -> None:
     labels = _labels(seed)

@@ -56,7 +56,7 @@ boxes = st.tuples(*[st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)
 
 
 @given(order=orders, sign=signs, transpose=orders, box=boxes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_box_goes_to_the_plans_axes_and_back(order, sign, transpose, box) -> None:
     frame = Frame.of(turned(order, sign), section(transpose))
     mask = np.zeros(SHAPE, bool)
@@ -67,7 +67,7 @@ def test_a_box_goes_to_the_plans_axes_and_back(order, sign, transpose, box) -> N
 
 
 @given(order=orders, sign=signs, transpose=orders, box=boxes, seed=st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_region_holds_what_the_whole_case_holds_there(order, sign, transpose, box, seed) -> None:
     image = np.random.default_rng(seed).normal(size=(1, *SHAPE)).astype(np.float32) + 2
     geometry, plan = turned(order, sign), section(transpose)
@@ -108,7 +108,7 @@ def test_a_region_is_cut_to_the_image_and_ignored_outside_of_it() -> None:
 
 
 @given(one=boxes, other=boxes)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_common_box_holds_what_both_hold(one, other) -> None:
     both = np.zeros(SHAPE, int)
     both[one] += 1

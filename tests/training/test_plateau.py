@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -56,7 +56,6 @@ def test_the_rate_never_rises_and_falls_at_most_once_per_patience(scores, patien
     assert all(second - first >= patience + max(0, cooldown - 1) for first, second in itertools.pairwise(falls))
 
 
-@settings(deadline=None)  # the first optimiser of a process takes seconds to import
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.205, 0.3, 0.305, 0.6]), max_size=40), st.integers(1, 4), st.integers(0, 4))
 def test_torchs_scheduler_agrees(scores, patience, cooldown):
     """torch counts patience from 0; Keras, and we, count the last epoch of a cooldown again, torch does not."""

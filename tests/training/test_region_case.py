@@ -40,7 +40,7 @@ def region_case(region=REGION, *, box=BOX, **options):
 
 
 @given(ends=st.tuples(*[st.tuples(st.integers(0, 8), st.integers(0, 8)) for _ in range(3)]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_part_of_the_view_is_that_part_of_the_crop(ends) -> None:
     case, organ, view = region_case()
     assert view.shape == (8, 9, 9)
