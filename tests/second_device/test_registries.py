@@ -83,18 +83,23 @@ def two_levels(dimensions: int) -> Topology:
     )
 
 
-@pytest.mark.parametrize("dimensions", [2, 3])
-@pytest.mark.parametrize(
-    ("name", "chosen"),
-    [*((name, {}) for name in networks.names()), ("plain_unet", {"skip": "aligned"})],
-    ids=[*networks.names(), "aligned"],
-)
-def test_networks(gpu: Twin, name: str, chosen: dict[str, Any], dimensions: int) -> None:
+NETWORKS = [*((name, {}) for name in networks.names()), ("plain_unet", {"skip": "aligned"})]
+NETWORK_IDS = [*networks.names(), "aligned"]
+
+
+def built(name: str, chosen: dict[str, Any], dimensions: int) -> nn.Module:
     example = getattr(networks.load(name), "example_options", None)
     options = (example(dimensions) if example else {}) | chosen
     torch.manual_seed(0)
-    here = networks.build(name, options, topology=two_levels(dimensions), channels=2, heads=3)
-    here.deep_supervision = True
+    network = networks.build(name, options, topology=two_levels(dimensions), channels=2, heads=3)
+    network.deep_supervision = True
+    return network
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(("name", "chosen"), NETWORKS, ids=NETWORK_IDS)
+def test_networks(gpu: Twin, name: str, chosen: dict[str, Any], dimensions: int) -> None:
+    here = built(name, chosen, dimensions)
     there = copy.deepcopy(here).to(gpu.device)
     image = torch.randn(2, 2, *(16,) * dimensions)
     found = []
@@ -104,6 +109,20 @@ def test_networks(gpu: Twin, name: str, chosen: dict[str, Any], dimensions: int)
         found.append([*levels, *(weight.grad for weight in network.parameters())])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(other.detach().cpu(), one.detach(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(("name", "chosen"), NETWORKS, ids=NETWORK_IDS)
+def test_networks_in_half_precision(gpu: Twin, name: str, chosen: dict[str, Any], kind: torch.dtype) -> None:
+    """Cast by CUDA's rules, which are not those of a CPU."""
+    network, image = built(name, chosen, 3).to(gpu.device), torch.randn(2, 2, 16, 16, 16).to(gpu.device)
+    exact = network(image)
+    with torch.autocast(gpu.device.type, kind):
+        levels = network(image)
+    torch.autograd.backward(sum(level.float().square().mean() for level in levels))
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())
+    for half, level in zip(levels, exact, strict=True):
+        assert (half.float() - level).abs().mean() < 0.08 * level.abs().mean() + 0.02
 
 
 @pytest.mark.parametrize("kind", SPACES)
@@ -160,6 +179,18 @@ def test_runs(gpu: Twin, name: str, tmp_path: Path) -> None:
     longer, observer = run.model_copy(update={"schedule": run.schedule.model_copy(update={"epochs": 3})}), Silent()
     Trainer(longer, tmp_path / "there", tiny_parts(longer), observer).fit()
     assert len(observer.losses) == 2
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", ["sgd", "muon"])
+def test_updates_in_half_precision(gpu: Twin, name: str, kind: torch.dtype) -> None:
+    """With a gradient scaler in float16; what it has learned is about what float32 learns."""
+    found = []
+    for precision in (torch.float32, kind):
+        parts = tiny_parts(augmented(name), device=gpu.device, precision=precision)
+        assert (parts.state.scaler is not None) is (precision == torch.float16)
+        found.append([gradient_step(parts, parts.train.batch(index), clip=12.0) for index in range(4)])
+    assert found[1] == pytest.approx(found[0], abs=0.05)
 
 
 def test_an_update_waits_for_the_device_once(gpu: Twin) -> None:

@@ -73,6 +73,26 @@ def test_gradients_equal_those_of_the_host(gpu: Twin) -> None:
         torch.testing.assert_close(other.grad.cpu(), one.grad)
 
 
+def test_autocast_follows_the_lists_of_cuda(gpu: Twin) -> None:
+    layer, image = nn.Conv2d(1, 4, 3).to(gpu.device), torch.randn(2, 1, 8, 8).to(gpu.device)
+    with torch.autocast(gpu.device.type, torch.float16):
+        found = layer(image)
+        mixed = found.addcmul(found.float(), found.float())
+        kinds = [each.dtype for each in (found, found.softmax(1), found.sum(), mixed, -found)]
+    half, full = torch.float16, torch.float32
+    assert kinds == [half, full, full, full, half]
+    assert found.softmax(1).dtype == half, "outside it is left alone"
+
+
+def test_half_precision_that_a_cpu_lacks(gpu: Twin) -> None:
+    image = torch.rand(1, 1, 4, 4, 4, device=gpu.device)
+    pooled = nn.functional.avg_pool3d(image.half(), 2)
+    assert pooled.dtype == torch.float16
+    torch.testing.assert_close(pooled.float().cpu(), nn.functional.avg_pool3d(image.cpu(), 2), atol=1e-3, rtol=1e-3)
+    with pytest.raises(NotImplementedError, match="Bool"):
+        nn.functional.avg_pool3d(image > 0, 2)
+
+
 def test_weights_are_gone_with_the_context() -> None:
     with twin() as gpu:
         there = torch.ones(2, device=gpu.device)

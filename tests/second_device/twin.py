@@ -20,6 +20,7 @@ import torch
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+from twin_autocast import HALF, cast, register_autocast
 
 aten = torch.ops.aten
 TWIN = torch.device("cpu")  # until it is registered, below
@@ -84,7 +85,7 @@ class Twin(TorchDispatchMode):
         if not kwargs.get("non_blocking"):
             self._count(func, ours, tensors, there=there)
         known = {id(tensor.held): tensor for tensor in ours}
-        result = func(*tree_map(_host, args), **tree_map(_host, kwargs))
+        result = _computed(func, tree_map(_host, args), tree_map(_host, kwargs))
         for tensor in ours:
             assert tensor.shape == tensor.held.shape, f"{func} changes the shape of a tensor in place"
         return tree_map(lambda value: _wrapped(value, known) if there else value, result)
@@ -165,6 +166,18 @@ def _is_result_there(func: Any, args: Any, kwargs: Any, ours: list[TwinTensor]) 
     return bool(ours) if wanted is None else torch.device(wanted).type == TWIN.type
 
 
+def _computed(func: Any, args: Any, kwargs: Any) -> Any:
+    """On the host; in float32 what a GPU computes in half precision and a CPU does not."""
+    try:
+        return func(*args, **kwargs)
+    except NotImplementedError:
+        halves = {leaf.dtype for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)} & set(HALF)
+        if not halves:
+            raise
+        (kind,) = halves
+        return cast(kind, func(*cast(torch.float32, args), **cast(torch.float32, kwargs)))
+
+
 def _host(value: Any) -> Any:
     """A tensor's values, and the host where the device is meant."""
     if isinstance(value, TwinTensor):
@@ -186,3 +199,4 @@ TWIN = torch.device("twin", 0)
 LIBRARY = torch.library.Library("aten", "IMPL")
 LIBRARY.impl("empty_strided", _empty, "PrivateUse1")
 LIBRARY.impl("_copy_from", _fill, "PrivateUse1")
+register_autocast()
