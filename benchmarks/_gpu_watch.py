@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 COMMAND = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200")
+"""For all GPUs of the machine."""
 
 
 def busy_share(lines: str) -> float | None:
@@ -23,9 +24,12 @@ def busy_share(lines: str) -> float | None:
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[str]]:
-    """Collects nvidia-smi's lines in the list until the end of the block."""
+    """Collects nvidia-smi's lines on torch's GPU in the list until the end of the block."""
+    import torch
+
     lines: list[str] = []
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as process:
+    command = (*COMMAND, f"--id=GPU-{torch.cuda.get_device_properties().uuid}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
 
         def collect() -> None:
             lines.extend(process.stdout or ())

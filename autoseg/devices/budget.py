@@ -67,15 +67,15 @@ def cpu_budget(cores: int | None = None, flags: frozenset[str] | None = None) ->
 
 def gpu_memory_bytes(index: int = 0) -> int | None:
     """Memory of an NVIDIA GPU by the driver's library, counted among the visible ones; None without one."""
+    identifier: int | str = index
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         listed = [part.strip() for part in visible.split(",")]
-        # Identifiers other than numbers (UUIDs, MIG slices) are rare: the first GPU's memory is taken for them.
         if index >= len(listed) or listed[index] in ("", "-1"):
             return None
-        index = int(listed[index]) if listed[index].isdigit() else 0
+        identifier = int(listed[index]) if listed[index].isdigit() else listed[index]
     try:
-        return _nvml_memory(ctypes.CDLL("libnvidia-ml.so.1"), index)
+        return _nvml_memory(ctypes.CDLL("libnvidia-ml.so.1"), identifier)
     except OSError:
         return None
 
@@ -86,15 +86,26 @@ class _Memory(ctypes.Structure):
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
 
 
-def _nvml_memory(library: ctypes.CDLL, index: int) -> int | None:
+def _nvml_memory(library: ctypes.CDLL, identifier: int | str) -> int | None:
+    """Memory of a GPU by its number, or by its UUID, also of a MIG slice."""
     if library.nvmlInit_v2() != 0:
         return None
     try:
         handle, memory = ctypes.c_void_p(), _Memory()
-        if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)) != 0:
+        if _find(library, identifier, handle) != 0:
             return None
         if library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) != 0:
             return None
         return int(memory.total)
     finally:
         library.nvmlShutdown()
+
+
+def _find(library: ctypes.CDLL, identifier: int | str, handle: ctypes.c_void_p) -> int:
+    """Set the handle; for a UUID that is cut short, which CUDA takes and the library does not, to the first GPU."""
+    if isinstance(identifier, str):
+        refused = library.nvmlDeviceGetHandleByUUID(ctypes.c_char_p(identifier.encode()), ctypes.byref(handle))
+        if not refused:
+            return 0
+        identifier = 0
+    return int(library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(identifier), ctypes.byref(handle)))

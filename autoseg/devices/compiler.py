@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -9,6 +10,10 @@ import torch
 from torch import nn
 
 logger = logging.getLogger(__name__)
+OWN_LIMIT: dict[str, Any] = (
+    {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
+)
+"""Otherwise all networks of a process share one limit, and the fifth is not compiled; torch 2.13 has it."""
 
 
 def accelerated(network: nn.Module, *, wanted: bool, device: torch.device) -> nn.Module | Compiled:
@@ -17,7 +22,7 @@ def accelerated(network: nn.Module, *, wanted: bool, device: torch.device) -> nn
 
 
 class Compiled:
-    """A network whose forward pass is compiled when it is first called for a shape.
+    """A network whose forward pass is compiled for each shape when it is first called with it, and for no other.
 
     The network itself stays as it is: names of weights, mode and attributes are its own. Compilation needs Triton and a
     C compiler; where it fails, that is said once, and from then on the network runs uncompiled.
@@ -29,7 +34,7 @@ class Compiled:
 
     def __init__(self, network: nn.Module, *, backend: Any = "inductor") -> None:
         self.network = network
-        self._call: Any = torch.compile(network, backend=backend)
+        self._call: Any = torch.compile(network, backend=backend, dynamic=False, **OWN_LIMIT)
 
     @property
     def works(self) -> bool:

@@ -101,6 +101,7 @@ def forget_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         import torch
 
+        torch.cuda.init()  # type: ignore[no-untyped-call] # else torch knows no device yet whose peak it could forget
         torch.cuda.reset_peak_memory_stats(device)
         return
     give_back_memory()
@@ -130,9 +131,21 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+REFUSALS = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "unable to find an engine")
+"""Words of torch for full memory where it has no class for it: on MPS, on CPUs, and where cuDNN found no room to try
+its kernels in (https://github.com/pytorch/pytorch/issues/108645)."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device has refused memory."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in REFUSALS)
+
+
 @contextlib.contextmanager
-def named_gpu_memory_errors(device: torch.device, cure: str) -> Iterator[None]:
-    """Turn a GPU's refusal into one line that says how much of its memory this process holds.
+def named_memory_errors(device: torch.device, cure: str) -> Iterator[None]:
+    """Turn a device's refusal into one line that says how much of a GPU's memory this process holds.
 
     Args:
         device: That is worked on.
@@ -145,7 +158,9 @@ def named_gpu_memory_errors(device: torch.device, cure: str) -> Iterator[None]:
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         traceback.clear_frames(error.__traceback__)  # who keeps the error would keep the tensors in them
         held = ""
         if device.type == "cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from autoseg.core.errors import AutosegError
@@ -15,13 +16,16 @@ KINDS = ("auto", "cpu", "cuda", "mps")
 def select_device(name: str = "auto") -> torch.device:
     """Device of `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` prefers CUDA, then MPS, then the CPU.
 
-    With CUDA, cuDNN tries its kernels for each shape and keeps the fastest, as in nnU-Net v2: patches are all alike.
+    GPUs are numbered as the driver numbers them, by which a plan's memory is looked up, unless `CUDA_DEVICE_ORDER` says
+    otherwise. With CUDA, cuDNN tries its kernels for each shape and keeps the fastest, as in nnU-Net v2: patches are
+    all alike.
 
     Raises:
         AutosegError: The name is unknown, or this machine has no such device.
     """
     import torch
 
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     kind, _, index = name.partition(":")
     if kind not in KINDS or (index and not index.isdigit()):
         raise AutosegError(f"unknown device '{name}'", "choose from auto, cpu, cuda, cuda:1 or mps")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,6 +12,8 @@ from typing import Literal, cast
 
 import torch
 from torch import nn
+
+from autoseg.devices.memory import is_out_of_memory
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Device = str | torch.device
@@ -94,7 +96,12 @@ class Passes:
 
 
 def mean_logits(
-    passes: Passes, windows: Iterable[torch.Tensor], *, planar: bool, batch: int | None = None
+    passes: Passes,
+    windows: Iterable[torch.Tensor],
+    *,
+    planar: bool,
+    batch: int | None = None,
+    make_room: Callable[[], bool] = lambda: False,
 ) -> Iterator[torch.Tensor]:
     """(C, *patch) windows in, float32 (heads, *patch) mean logits out, in order.
 
@@ -103,10 +110,12 @@ def mean_logits(
         windows: Read a few ahead of what is yielded.
         planar: Whether they are 2D.
         batch: Windows, or on a GPU their copies, per pass; None takes what is fastest on the device.
+        make_room: Called when a GPU's memory does not hold one copy; whether it has freed some.
     """
     if passes.device.type == "cpu":
         return _on_cpu(passes, windows, at_once=batch or (CPU_PLANAR_WINDOWS if planar else 1))
-    return _in_batches(passes, windows, copies=batch or (GPU_PLANAR_COPIES if planar else GPU_COPIES))
+    copies = batch or (GPU_PLANAR_COPIES if planar else GPU_COPIES)
+    return _in_batches(passes, windows, copies=copies, make_room=make_room)
 
 
 def _on_cpu(passes: Passes, windows: Iterable[torch.Tensor], *, at_once: int) -> Iterator[torch.Tensor]:
@@ -158,23 +167,24 @@ def _results(futures: deque[Future[torch.Tensor]]) -> Iterator[torch.Tensor]:
         yield futures.popleft().result()
 
 
-def _in_batches(passes: Passes, windows: Iterable[torch.Tensor], *, copies: int) -> Iterator[torch.Tensor]:
-    """Many copies in a pass; half as many from then on when the device's memory runs out."""
+def _in_batches(
+    passes: Passes, windows: Iterable[torch.Tensor], *, copies: int, make_room: Callable[[], bool] = lambda: False
+) -> Iterator[torch.Tensor]:
+    """Many copies in a pass; half as many from then on when the device's memory runs out, down to one."""
+    wanted = copies
     for group in _grouped(windows, max(1, copies // len(passes.flips))):
-        while True:
+        done = 0
+        while done < len(group):
+            part = group[done : done + max(1, copies // len(passes.flips))]
             try:
-                result = _batched_mean(passes, group.to(passes.device), copies)
-                break
-            except torch.OutOfMemoryError:
-                if copies == 1:
+                result = _mean(_copies_of(passes, part.to(passes.device), max(1, copies // len(part))))
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or (copies == 1 and not make_room()):
                     raise
-                copies //= 2
-        yield from result
-
-
-def _batched_mean(passes: Passes, group: torch.Tensor, copies: int) -> torch.Tensor:
-    parts = torch.split(group, max(1, copies))
-    return torch.cat([_mean(_copies_of(passes, part, max(1, copies // len(part)))) for part in parts])
+                copies = copies // 2 or wanted
+                continue
+            yield from result
+            done += len(part)
 
 
 def _copies_of(passes: Passes, windows: torch.Tensor, flips_at_once: int) -> Iterator[torch.Tensor]:

@@ -106,7 +106,13 @@ class HeldOut:
         return tuple(case for case in cases if case not in done), tuple(case for case in cases if case in done)
 
     def predict(
-        self, case_ids: Sequence[str], stored: Path, *, device: str = "auto", memory_limit: int | None = None
+        self,
+        case_ids: Sequence[str],
+        stored: Path,
+        *,
+        device: str = "auto",
+        ahead: int = 1,
+        memory_limit: int | None = None,
     ) -> Iterator[Finished[StoredCase]]:
         """Write the masks of some cases.
 
@@ -114,6 +120,7 @@ class HeldOut:
             case_ids: Which.
             stored: Folder of the preprocessed cases.
             device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+            ahead: Cases in reading, and in writing, at a time, where memory suffices.
             memory_limit: Bytes; None keeps to what is free, and refuses nothing.
 
         Raises:
@@ -133,7 +140,7 @@ class HeldOut:
             run.configuration,
             [case.record for case in cases],
             channels=len(run.channels),
-            ahead=1,
+            ahead=ahead,
             limit=memory_limit,
             disk=self.mask("").parent,
             keeps_probabilities=self.probabilities,

@@ -26,6 +26,7 @@ def predict_in_regions(
     workspace: Workspace,
     *,
     device: str = "auto",
+    ahead: int = 1,
     memory_limit: int | None = None,
 ) -> Iterator[Finished[RawCase]]:
     """Write the masks of some held-out cases, and what happened to each.
@@ -35,6 +36,7 @@ def predict_in_regions(
         case_ids: Which.
         workspace: Holds the images, and the folds, which say what network of the first stage has not seen a case.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        ahead: Cases in reading, and in writing, at a time, where memory suffices.
         memory_limit: Bytes; None keeps to what is free, and refuses nothing.
 
     Raises:
@@ -55,7 +57,7 @@ def predict_in_regions(
         run.configuration,
         cases,
         channels=len(run.channels),
-        ahead=1,
+        ahead=ahead,
         limit=memory_limit,
         disk=fold.mask("").parent,
     )

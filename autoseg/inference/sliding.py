@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from autoseg.core.geometry import Shape3
-from autoseg.devices.memory import named_gpu_memory_errors
+from autoseg.devices.memory import named_memory_errors
 from autoseg.inference.forward import Device, Passes, Precision, Swap, mean_logits
 from autoseg.inference.logits_type import are_half
+from autoseg.inference.sums import Sums
 from autoseg.inference.tiling import tile_slabs
 
 SIGMA_SHARE = 1 / 8
@@ -104,7 +105,7 @@ def predict_logits(
     if swap is not None:
         swap = replace(swap, axis=swap.axis - planar)
     passes = Passes(tuple(networks), flips, torch.device(device), precision, swap, at_once=passes_at_once)
-    with torch.inference_mode(), named_gpu_memory_errors(passes.device, GPU_CURE):
+    with torch.inference_mode(), named_memory_errors(passes.device, GPU_CURE):
         if context_voxels is not None:
             front, above, left = (0, *context_voxels) if planar else context_voxels
             tiles = tile_slabs(passes, image, (z, y, x), (front, above, left), planar=planar, batch=batch_windows)
@@ -147,39 +148,29 @@ def _slabs(
     batch: int | None,
     kind: torch.dtype,
 ) -> Iterator[Slab]:
-    """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume.
-
-    Every sum is taken in float32 and then rounded to `kind`, as torch does in place.
-    """
+    """Finish the volume from top to bottom: sums are held for the slices of one window row, whatever the volume."""
     starts = [window_starts(size, edge, step_size) for size, edge in zip(image.shape[1:], patch, strict=True)]
     if planar:
         starts[0] = tuple(range(image.shape[1]))
     corners = list(itertools.product(*starts))
     windows = (_window(image, corner, patch, planar=planar) for corner in corners)
-    results = mean_logits(passes, windows, planar=planar, batch=batch)
-    weights = gaussian_weights(patch).to(passes.device, kind)
+    weights = gaussian_weights(patch)
     if len(starts[1]) == len(starts[2]) == 1 and (planar or len(starts[0]) == 1):
+        weights = weights.to(passes.device, kind)
+        results = mean_logits(passes, windows, planar=planar, batch=batch)
         for (top, _, _), logits in zip(corners, results, strict=True):
             alone = logits[:, None] if planar else logits
             yield top, alone if kind == torch.float32 else (alone * weights).to(kind).div_(weights)
         return
-    sums, totals = torch.empty(0), torch.zeros((patch[0], *image.shape[2:]), dtype=kind, device=passes.device)
+    sums = Sums((patch[0], *image.shape[2:]), weights, kind, passes.device)
+    results = mean_logits(passes, windows, planar=planar, batch=batch, make_room=sums.make_room)
     for index, ((top, y, x), logits) in enumerate(zip(corners, results, strict=True)):
-        if not sums.numel():
-            sums = torch.zeros((len(logits), *totals.shape), dtype=kind, device=passes.device)
-        inside = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
-        window = logits[:, None] if planar else logits
-        if kind == torch.float32:
-            sums[(slice(None), *inside)].addcmul_(window, weights)
-        else:
-            sums[(slice(None), *inside)] += window * weights
-        totals[inside] += weights
+        where = (slice(None), slice(y, y + patch[1]), slice(x, x + patch[2]))
+        sums.add(logits[:, None] if planar else logits, where)
         following = corners[index + 1][0] if index + 1 < len(corners) else top + patch[0]
         if done := following - top:
-            yield top, sums[:, :done].div_(totals[:done])
-            for sum_of_head in sums:
-                _advance(sum_of_head, done)
-            _advance(totals, done)
+            yield top, sums.finish(done)
+            sums.advance(done)
 
 
 def _window(image: torch.Tensor, corner: tuple[int, ...], patch: Shape3, *, planar: bool) -> torch.Tensor:
@@ -187,14 +178,6 @@ def _window(image: torch.Tensor, corner: tuple[int, ...], patch: Shape3, *, plan
     inside = tuple(slice(start, start + edge) for start, edge in zip(corner, patch, strict=True))
     window = image[(slice(None), *inside)]
     return window[:, 0] if planar else window
-
-
-def _advance(buffer: torch.Tensor, slices: int) -> None:
-    """Drop the first slices of (Z, Y, X) and append as many zeros, in place."""
-    kept = len(buffer) - slices
-    if kept:
-        buffer[:kept] = buffer[slices:].clone()
-    buffer[kept:] = 0
 
 
 def _collect(slabs: Iterator[Slab], shape: tuple[int, ...], *, half: bool, store: Store | None) -> torch.Tensor:
@@ -209,7 +192,8 @@ def _collect(slabs: Iterator[Slab], shape: tuple[int, ...], *, half: bool, store
             logits, release = store((slab.shape[0], *shape), kind)
         elif not logits.numel():
             logits = torch.empty((slab.shape[0], *shape), dtype=kind)
-        logits[:, top : top + slab.shape[1]] = slab
+        for head, found in zip(logits, slab, strict=True):  # each is one piece: a GPU makes no copy of its own
+            head[top : top + len(found)] = found
         if release is not None:
             release()
     return logits

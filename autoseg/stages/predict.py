@@ -167,13 +167,12 @@ def run_held_out(options: HeldOutOptions, workspace: Workspace) -> Outcome:
     if not waiting:
         return Outcome(kept=kept)
     finished: Iterator[Finished[Any]]
+    device, ahead, limit = options.device, _ahead(options.workers), options.memory_limit
     if fold.run.configuration.region is None:
         stored = workspace.cases(options.dataset, cases_digest(fold.run.configuration.preprocessing))
-        finished = fold.predict(waiting, stored, device=options.device, memory_limit=options.memory_limit)
+        finished = fold.predict(waiting, stored, device=device, ahead=ahead, memory_limit=limit)
     else:
-        finished = predict_in_regions(
-            fold, waiting, workspace, device=options.device, memory_limit=options.memory_limit
-        )
+        finished = predict_in_regions(fold, waiting, workspace, device=device, ahead=ahead, memory_limit=limit)
     named = ((each.item.case_id, each) for each in finished)
     written, failed = follow_cases(f"{options.configuration} fold {options.fold}", named, len(waiting))
     return Outcome(written, kept, failed)
@@ -187,6 +186,10 @@ def _predict(folder: Path, jobs: Sequence[Job], options: Options) -> tuple[tuple
     else:
         from autoseg.inference.case_work import segment_here
 
-        ahead = min(max(options.workers or 1, 1), MOST_AHEAD)
-        finished = segment_here(jobs, settings, ahead=ahead, memory_limit=options.memory_limit)
+        finished = segment_here(jobs, settings, ahead=_ahead(options.workers), memory_limit=options.memory_limit)
     return follow_cases("predict", ((each.item.case.case_id, each) for each in finished), len(jobs))
+
+
+def _ahead(workers: int | None) -> int:
+    """Cases to read, and to write, beside the one in work."""
+    return min(max(workers or 1, 1), MOST_AHEAD)

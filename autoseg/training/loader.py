@@ -136,7 +136,7 @@ class BatchLoader:
             rest is not read. None reads everything.
         label_maps: That the cases have.
         positions: Samples of each batch that this process reads; None reads all.
-        pinned: Read into memory that a CUDA device copies from while it computes.
+        pinned: Read into memory that a CUDA device copies from by itself, at several times the speed.
     """
 
     def __init__(

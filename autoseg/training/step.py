@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from autoseg.augment._pipeline import Pipeline
-from autoseg.devices.memory import named_gpu_memory_errors
+from autoseg.devices.memory import named_memory_errors
 from autoseg.losses._partial import Annotated
 from autoseg.training.checkpoint import TrainingState
 from autoseg.training.distributed import ALONE, Share
@@ -75,7 +75,7 @@ def gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     Raises:
         BudgetError: The GPU's memory is full.
     """
-    with named_gpu_memory_errors(parts.device, GPU_CURE):
+    with named_memory_errors(parts.device, GPU_CURE):
         return _gradient_step(parts, batch, clip=clip)
 
 
@@ -96,11 +96,11 @@ def _gradient_step(parts: Parts, batch: Batch, *, clip: float) -> float:
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     parts.share.sum_gradients(parameters)
     if state.scaler is None:
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
         state.optimizer.step()
     else:
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
     return float(total)

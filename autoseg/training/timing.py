@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -19,17 +20,19 @@ logger = logging.getLogger(__name__)
 WARM_UP_STEPS = 3
 MEASURED_STEPS = 20
 MEASURED_S = 60.0
-"""Slow steps are measured for so long, at least one after one to warm up: twenty would take minutes."""
+"""Slow steps take so long at most, half of it to warm up, but at least one each: twenty would take minutes."""
 
 
 def estimate_step(recipe: Recipe, *, train_cases: Sequence[CaseReader], val_cases: Sequence[CaseReader]) -> StepTime:
-    """Time of one update of all processes: measured by this one with the whole batch, divided by their number.
+    """Time of one update of all processes: measured by this one with the largest share of the batch.
 
     The time budget corrects by the clock what they lose on waiting for each other.
     """
-    parts = assemble(replace(recipe, share=ALONE), train_cases=train_cases, val_cases=val_cases)
-    mean, least = measure_step(parts, clip=recipe.train.optimizer.gradient_clip)
-    found = StepTime(mean / recipe.share.world, least / recipe.share.world)
+    share = math.ceil(recipe.configuration.batch_size / recipe.share.world)
+    configuration = recipe.configuration.model_copy(update={"batch_size": share})
+    alone = replace(recipe, configuration=configuration, share=ALONE)
+    parts = assemble(alone, train_cases=train_cases, val_cases=val_cases)
+    found = measure_step(parts, clip=recipe.train.optimizer.gradient_clip)
     logger.info("one update takes %.2f s", found.mean_s)
     return found
 
@@ -46,8 +49,9 @@ def measure_step(parts: Parts, *, clip: float) -> StepTime:
         gradient_step(parts, batch, clip=clip)
         if time.perf_counter() - began > MEASURED_S / 2:
             break
+    began = time.perf_counter()  # compiling a network for a GPU takes a minute, and leaves this one
     for _ in range(MEASURED_STEPS):
-        if durations and time.perf_counter() - began > MEASURED_S:
+        if durations and time.perf_counter() - began > MEASURED_S / 2:
             break
         started = time.perf_counter()
         gradient_step(parts, next(stream), clip=clip)

@@ -27,6 +27,10 @@ class FakeDriver:
         self.asked.append(index.value)
         return int(index.value > 1 or self.broken == "handle")
 
+    def nvmlDeviceGetHandleByUUID(self, identifier: ctypes.c_char_p, handle: object) -> int:  # noqa: N802
+        self.asked.append(1)
+        return int(identifier.value != b"MIG-8f21-whole")
+
     def nvmlDeviceGetMemoryInfo(self, handle: object, memory: SimpleNamespace) -> int:  # noqa: N802
         memory._obj.total = (8_000_000_000, 24_000_000_000)[self.asked[-1]]
         return int(self.broken == "memory")
@@ -48,7 +52,14 @@ def test_gpu_memory_by_name(driver: FakeDriver, name: str, memory: float) -> Non
 
 
 @pytest.mark.parametrize(
-    ("visible", "memory"), [("1,0", 24_000_000_000), ("", None), ("-1", None), ("GPU-4f2c", 8_000_000_000)]
+    ("visible", "memory"),
+    [
+        ("1,0", 24_000_000_000),
+        ("", None),
+        ("-1", None),
+        ("MIG-8f21-whole", 24_000_000_000),
+        ("GPU-4f2c", 8_000_000_000),  # cut short: the first GPU is taken for it
+    ],
 )
 def test_hidden_gpus_do_not_count(
     driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, visible: str, memory: int | None

@@ -34,6 +34,23 @@ def test_outputs_gradients_and_names_stay(network):
     assert list(network.state_dict()) == names
 
 
+def test_every_network_of_a_process_is_compiled_for_its_own_shapes():
+    """By default torch would give the second one symbols for sizes, and the fifth nothing."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append([size for each in inputs if isinstance(each, torch.Tensor) for size in each.shape])
+        return graph
+
+    for width in range(4, 14):
+        network = nn.Sequential(nn.Conv2d(1, width, 3), nn.LeakyReLU())
+        forward = Compiled(network, backend=backend)
+        for batch in (2, 3):
+            forward(torch.randn(batch, 1, 2 * width, 3 * width))
+    assert len(graphs) == 20
+    assert all(type(size) is int for sizes in graphs for size in sizes)
+
+
 def test_a_compiler_that_fails_is_named_once(network, caplog):
     def broken(graph, inputs):
         raise RuntimeError("Failed to find C compiler")

@@ -149,7 +149,7 @@ def test_a_full_gpu_is_named_with_what_is_held(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 3 * 10**9)
     with (
         pytest.raises(BudgetError, match=r"^the memory of cuda:1 is full, of 8 GB this process holds 3 GB: close it$"),
-        memory.named_gpu_memory_errors(torch.device("cuda", 1), "close it"),
+        memory.named_memory_errors(torch.device("cuda", 1), "close it"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -171,7 +171,7 @@ def test_what_a_full_gpu_held_is_let_go() -> None:
     watched: list[weakref.ref[torch.Tensor]] = []
     kept = None
     try:
-        with memory.named_gpu_memory_errors(torch.device("cpu"), "close it"):
+        with memory.named_memory_errors(torch.device("cpu"), "close it"):
             work()
     except BudgetError as error:
         kept = error
@@ -180,6 +180,36 @@ def test_what_a_full_gpu_held_is_let_go() -> None:
     assert [reference() for reference in watched] == [None, None]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPS backend out of memory (MPS allocated: 17.00 GB)",
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "FIND was unable to find an engine to execute this computation",
+    ],
+)
+def test_full_memory_by_other_words(said: str) -> None:
+    with pytest.raises(BudgetError), memory.named_memory_errors(torch.device("cpu"), ""):
+        raise RuntimeError(said)
+
+
+def test_memory_that_is_really_not_there() -> None:
+    with (
+        pytest.raises(BudgetError, match="the memory of cpu is full"),
+        memory.named_memory_errors(torch.device("cpu"), ""),
+    ):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_a_gpu_is_opened_before_its_peak_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "init", lambda: done.append("init"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: done.append("reset"))
+    memory.forget_peak_memory(torch.device("cuda", 0))
+    assert done == ["init", "reset"]
+
+
 def test_other_errors_stay_as_they_are() -> None:
-    with pytest.raises(ValueError, match="mine"), memory.named_gpu_memory_errors(torch.device("cpu"), ""):
+    with pytest.raises(ValueError, match="mine"), memory.named_memory_errors(torch.device("cpu"), ""):
         raise ValueError("mine")

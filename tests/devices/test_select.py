@@ -1,5 +1,7 @@
 """The device that was asked for, or why not."""
 
+import os
+
 import pytest
 import torch
 
@@ -34,6 +36,16 @@ def test_what_is_there_is_taken(machine) -> None:
     assert select_device("cpu") == torch.device("cpu")
     assert select_device("cuda:1") == torch.device("cuda", 1)
     assert select_device("mps").type == "mps"
+
+
+def test_gpus_are_numbered_as_the_driver_does(machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(2)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    select_device("cuda:1")
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    select_device("cuda:1")
+    assert os.environ["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
 
 
 def test_kernels_are_tried_on_cuda_only(machine) -> None:

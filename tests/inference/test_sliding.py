@@ -155,6 +155,21 @@ def test_a_full_device_halves_the_batch() -> None:
     torch.testing.assert_close(torch.stack(results), windows)
 
 
+def test_room_is_made_where_one_copy_does_not_fit() -> None:
+    made: list[int] = []
+
+    def make_room() -> bool:
+        made.append(1)
+        small.most = 2
+        return len(made) == 1
+
+    small, windows = Small(0), torch.randn(5, 1, 4, 4, 4)
+    passes = Passes((small,), mirror_subsets((0, 1)), torch.device("cpu"), "float32")
+    results = list(forward._in_batches(passes, windows, copies=16, make_room=make_room))
+    torch.testing.assert_close(torch.stack(results), windows)
+    assert made == [1]
+
+
 def test_memory_that_no_batch_fits_is_an_error() -> None:
     passes = Passes((Small(0),), ((),), torch.device("cpu"), "float32")
     with pytest.raises(torch.OutOfMemoryError, match="too many"):

@@ -18,6 +18,7 @@ from autoseg.core.errors import SpecError
 from autoseg.core.labels import LabelSpace
 from autoseg.inference.forward import Swap, cast_networks
 from autoseg.inference.sliding import predict_logits
+from autoseg.inference.sums import Sums
 from autoseg.losses import losses
 from autoseg.losses._targets import make_targets
 from autoseg.networks import networks
@@ -245,6 +246,41 @@ def test_sliding_windows(gpu: Twin, patch: tuple[int, ...], half_sums: bool) -> 
         found.append(logits)
     tolerance = 1e-2 if half_sums else 1e-5
     torch.testing.assert_close(found[1], found[0], atol=tolerance, rtol=tolerance)
+
+
+class Crowded(nn.Module):
+    """Runs out of memory from its third call on, until the sums have left the device."""
+
+    def __init__(self, sums: list[Sums]) -> None:
+        super().__init__()
+        self.uneven, self.sums, self.calls = Uneven(3), sums, 0
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls > 2 and self.sums[-1].totals.device.type != "cpu":
+            raise torch.OutOfMemoryError
+        return self.uneven(image)
+
+
+@pytest.mark.parametrize("half_sums", [False, True])
+def test_sums_leave_a_full_device(gpu: Twin, half_sums: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums: list[Sums] = []
+
+    class Watched(Sums):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            sums.append(self)
+
+    image = torch.randn(2, 17, 9, 20, generator=torch.Generator().manual_seed(0))
+    expected = predict_logits([Uneven(3)], image, patch_size_voxels=(8, 8, 8), half_sums=half_sums)
+    monkeypatch.setattr("autoseg.inference.sliding.Sums", Watched)
+    (made,) = cast_networks([Crowded(sums)], device=gpu.device, precision="float32")
+    found = predict_logits(
+        [made], image, patch_size_voxels=(8, 8, 8), half_sums=half_sums, device=gpu.device, batch_windows=2
+    )
+    assert sums[-1].totals.device.type == "cpu"
+    tolerance = 1e-2 if half_sums else 1e-5
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
 
 def test_tiles_with_context(gpu: Twin) -> None:

@@ -109,7 +109,12 @@ def twin() -> Iterator[Twin]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
         ENTERED.append(made)
-        with mock.patch.object(torch, "Generator", _Generator), made:
+        with (
+            mock.patch.object(torch, "Generator", _Generator),
+            # As on MPS: torch has no kernels there that take many tensors, and refuses to be told to use them.
+            mock.patch("torch.utils._foreach_utils._get_foreach_kernels_supported_devices", list),
+            made,
+        ):
             yield made
     finally:
         ENTERED.pop()

@@ -16,8 +16,10 @@ from autoseg.core.errors import AutosegError, DatasetError, SpecError
 from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
 from autoseg.core.workspace import Workspace
+from autoseg.inference import held_out
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
+from autoseg.inference.thrift import Thrift
 from autoseg.io.case_store import save_case
 from autoseg.io.images import read_header, read_label, write_image
 from autoseg.io.weights import save_weights
@@ -179,6 +181,23 @@ def test_held_out_cases_are_predicted_once(trained: Path, workspace: Workspace) 
     assert predict.run_held_out(held_out, workspace).kept == ("u", "v")
     save_weights(trained / "weights_final.safetensors", _TINY.state(_TINY.configuration("3d_fullres"), 6))
     assert predict.run_held_out(held_out, workspace).written == ("u", "v")
+
+
+def test_held_out_cases_are_read_ahead_as_told(
+    trained: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    original = held_out.run_conveyor
+    monkeypatch.setattr(
+        held_out,
+        "run_conveyor",
+        lambda *given, ahead, **more: asked.append(ahead) or original(*given, ahead=ahead, **more),
+    )
+    monkeypatch.setattr("autoseg.inference.within_memory._choose", lambda *_, ahead, **__: Thrift(ahead))
+    predict.run_held_out(
+        predict.HeldOutOptions("Dataset900_Tiny", "test", "3d_fullres", "0", device="cpu", workers=3), workspace
+    )
+    assert asked == [3]
 
 
 def test_probabilities_of_held_out_cases_are_added_when_asked_for(trained: Path, workspace: Workspace) -> None:
