@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.specs.method import OptimizerChoice
-from autoseg.training.muon import orthogonalize
+from autoseg.training.muon import Muon, orthogonalize
 from autoseg.training.optim import WeightAverage, build_optimizer, set_learning_rate, unique_state
 
 
@@ -66,3 +67,30 @@ def test_shared_tensors_count_once():
     shared = nn.Conv2d(2, 2, 1)
     model = nn.ModuleDict({"first": shared, "second": shared})
     assert [name for name, _ in unique_state(model)] == ["first.weight", "first.bias"]
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations, each of which a GPU would launch; views are none."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_more_norms_take_no_more_launches():
+    found = []
+    for number in (2, 40):
+        parameters = [nn.Parameter(torch.ones(5)) for _ in range(number)]
+        optimizer = Muon(parameters, lr=0.1)
+        for parameter in parameters:
+            parameter.grad = torch.ones(5)
+        optimizer.step()  # makes its state
+        with Launches() as launches:
+            optimizer.step()
+        # The number of the step is the host's own.
+        found.append(launches.count - 2 * number)
+    assert found[0] == found[1] < 10
