@@ -22,9 +22,8 @@ def interpolate_axis(volume: Tensor, dim: int, taps: Taps) -> Tensor:
     """Weighted sum of two gathers along `dim`; for the last axis, where gathers are slow, a product with a matrix."""
     if dim == volume.ndim - 1:
         matrix = volume.new_zeros((volume.shape[dim], len(taps.lower)))
-        columns = torch.arange(len(taps.lower), device=volume.device)
         for rows, weights in ((taps.lower, taps.weight_lower), (taps.upper, taps.weight_upper)):
-            matrix.index_put_((rows, columns), weights.to(matrix.dtype), accumulate=True)
+            matrix.scatter_add_(0, rows[None], weights.to(matrix.dtype)[None])
         return volume @ matrix
     shape = [1] * volume.ndim
     shape[dim] = -1

@@ -34,7 +34,9 @@ from autoseg.training.step import Parts, autocast, gradient_step
 logger = logging.getLogger(__name__)
 Validate = Callable[[torch.nn.Module], dict[str, float | None]]
 CHECKPOINT_INTERVAL_S = 60.0
-"""Work lost at most when the process is killed."""
+"""Work lost at most when the process is killed, unless saving is slow."""
+SAVING_SHARE = 0.02
+"""Of the time at most, for checkpoints: gigabytes on a shared disk are saved less often."""
 
 
 class Observer(Protocol):
@@ -68,6 +70,7 @@ class Trainer:
         self.progress = Progress(parts.objective.space.names)
         self.pace = Pace(run.schedule)
         self._saved_at = self._ticked_at = time.monotonic()
+        self._saving_s = 0.0
 
     def fit(self) -> None:
         """Train to the end of the schedule, or until the method gives up hope of progress.
@@ -93,7 +96,7 @@ class Trainer:
                     raise Interrupted(
                         signal_number, f"stopped after update {self.progress.update} of {self.pace.updates}"
                     )
-                if time.monotonic() - self._saved_at > CHECKPOINT_INTERVAL_S:
+                if time.monotonic() - self._saved_at > max(CHECKPOINT_INTERVAL_S, self._saving_s / SAVING_SHARE):
                     self.save()
         self.save()
         # The others wait here until all files are complete.
@@ -221,13 +224,14 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint."""
         self._tick()
+        began = time.monotonic()
+        if self.parts.share.is_first:
+            values = self.progress.to_values()
+            save_checkpoint(
+                self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run)
+            )
         self._saved_at = time.monotonic()
-        if not self.parts.share.is_first:
-            return
-        values = self.progress.to_values()
-        save_checkpoint(
-            self.folder / CHECKPOINT, self.parts.state, progress=values, run_digest=settings_digest(self.run)
-        )
+        self._saving_s = self._saved_at - began
 
     def _save_weights(self, name: str) -> None:
         epochs = self.progress.update // self.run.schedule.iterations_per_epoch

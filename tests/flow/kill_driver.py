@@ -107,7 +107,7 @@ def in_fork(prepare, folder, errors):
     if child == 0:
         with errors.open("w") as file:
             os.dup2(file.fileno(), 2)
-        trainer.CHECKPOINT_INTERVAL_S = -1.0  # a checkpoint after every update
+        trainer.CHECKPOINT_INTERVAL_S, trainer.SAVING_SHARE = -1.0, float("inf")  # a checkpoint after every update
         prepare()
         code = run_command([*COMMAND, "--workspace", str(folder)])
         sys.stderr.flush()

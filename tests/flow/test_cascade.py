@@ -134,6 +134,7 @@ def test_an_interrupted_training_ends_as_the_unbroken_one(workspace, command, mo
     unbroken = runs(workspace) / CASCADE / "unbroken"
     (runs(workspace) / CASCADE / "fold_1").rename(unbroken)
     monkeypatch.setattr(trainer, "CHECKPOINT_INTERVAL_S", -1.0)
+    monkeypatch.setattr(trainer, "SAVING_SHARE", float("inf"))
     step, calls = trainer.gradient_step, []
 
     def dying(*arguments, **options):

@@ -39,7 +39,7 @@ def train(folder, run, share, *, marker=None):
 def work(folder):
     torch.set_num_threads(1)
     share, _ = join(torch.device("cpu"))
-    trainer.CHECKPOINT_INTERVAL_S = -1.0
+    trainer.CHECKPOINT_INTERVAL_S, trainer.SAVING_SHARE = -1.0, float("inf")
     train(folder / "lost", share_run(), share, marker=folder / "marker")
     train(folder / "muon", share_run("muon"), share)
     leave()

@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -103,6 +104,16 @@ def test_a_run_without_progress_ends_early_and_stays_ended(tmp_path, caplog):
     (tmp_path / FINAL).unlink()  # as after a kill before the last file
     assert train(tmp_path, run).losses == []
     assert (tmp_path / FINAL).read_bytes() == final
+
+
+@pytest.mark.parametrize(("share", "between"), [(1e9, 8), (1e-4, 1)])
+def test_slow_checkpoints_are_written_less_often(tmp_path, monkeypatch, share, between):
+    times = []
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda *_, **__: times.append(time.sleep(0.02)))
+    monkeypatch.setattr(trainer, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(trainer, "SAVING_SHARE", share)
+    train(tmp_path, tiny_run(epochs=4))
+    assert len(times) == between + 1, "and once at the end"
 
 
 def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
