@@ -10,23 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import small_configuration
 
 from autoseg.core.geometry import Geometry
 from autoseg.io.images import write_label
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.method import PredictChoices
 from autoseg.specs.model import Member, Model
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
 from benchmarks import _models, _rows_prediction, _rows_training
 from benchmarks._bench import Bench
 from benchmarks._machine import Rates
 from benchmarks._measure import Measurement
 from benchmarks._ours_prediction import operations_per_pass
 
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 PLAN = {"batch": 7, "patch": [8, 8, 8], "features": [4, 8], "parameters": 100}
 SECONDS = {
     "augment": {"ours": {"seconds": 0.1, "source": [9, 9, 9]}, "peer": {"seconds": 0.5, "source": [9, 9, 9]}},
@@ -178,29 +173,12 @@ def test_only_the_first_cases_are_linked(bench: Told, monkeypatch: pytest.Monkey
 
 
 def model(width: int) -> Model:
-    configuration = Configuration(
-        name="3d_fullres",
-        preprocessing=Preprocessing(
-            orientation="canonical",
-            transpose=(0, 1, 2),
-            spacing_mm=(1.0, 1.0, 1.0),
-            normalization=(Component(name="zscore"),),
-            mask_normalization=(False,),
-            intensities=(STATISTICS,),
-        ),
-        patch_size_voxels=(8, 8, 8),
-        batch_size=2,
-        median_shape_voxels=(8, 8, 8),
-        topology=Topology(
-            features=(width, 2 * width),
-            strides=((1, 1, 1), (2, 2, 2)),
-            kernels=((3, 3, 3), (3, 3, 3)),
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
-        network=Component(name="plain_unet"),
-        batch_dice=False,
-        previous_stage=None,
+    configuration = small_configuration(
+        "3d_fullres",
+        (8, 8, 8),
+        features=(width, 2 * width),
+        median=(8, 8, 8),
+        preprocessing={"orientation": "canonical", "transpose": (0, 1, 2), "spacing_mm": (1.0, 1.0, 1.0)},
     )
     return Model(
         dataset="Dataset900_Tiny",

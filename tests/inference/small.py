@@ -1,4 +1,4 @@
-"""A configuration small enough to run, for the tests of this folder and the programs that they start."""
+"""A configuration small enough to run, for tests and the programs that they start."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ STATISTICS = IntensityStatistics(
 )
 
 
+def two_levels(dimensions: int, features: tuple[int, int] = (4, 8)) -> Topology:
+    """The smallest U-Net: one skip connection."""
+    return Topology(
+        features=features,
+        strides=((1,) * dimensions, (2,) * dimensions),
+        kernels=((3,) * dimensions,) * 2,
+        encoder_blocks=(1, 1),
+        decoder_blocks=(1,),
+    )
+
+
 def small_configuration(
     name: str,
     patch: tuple[int, ...],
@@ -24,7 +35,6 @@ def small_configuration(
     **more: Any,
 ) -> Configuration:
     """Two levels of a plain U-Net; `preprocessing` says how the image is turned and gridded."""
-    dimensions = len(patch)
     return Configuration(
         name=name,
         preprocessing=Preprocessing(
@@ -36,13 +46,7 @@ def small_configuration(
         patch_size_voxels=patch,
         batch_size=2,
         median_shape_voxels=median,
-        topology=Topology(
-            features=features,
-            strides=((1,) * dimensions, (2,) * dimensions),
-            kernels=((3,) * dimensions,) * 2,
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
+        topology=two_levels(len(patch), features),
         network=Component(name="plain_unet"),
         batch_dice=False,
         **more,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import small_configuration
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.geometry import Geometry
@@ -17,10 +18,8 @@ from autoseg.io.case_store import save_case
 from autoseg.io.images import write_label
 from autoseg.io.label_store import StoredLabels
 from autoseg.preprocessing.case import preprocess_case
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.method import Method
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
+from autoseg.specs.plan import Configuration
 from autoseg.specs.report import Report
 from autoseg.specs.run import Run, Schedule
 from autoseg.specs.splits import Fold, Splits
@@ -28,34 +27,15 @@ from autoseg.specs.splits import Fold, Splits
 GRID = Geometry((9, 12, 10), (2.0, 1.0, 1.0), (1.0, 2.0, 3.0), ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
 LABELS: dict[str, int | tuple[int, ...]] = {"background": 0, "organ": 1, "lesion": 2}
 SPLITS = Splits(origin="told", folds=(Fold(train=("c", "d"), val=("a", "b")), Fold(train=("a", "b"), val=("c", "d"))))
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 
 
 def configuration(name: str, previous: str | None = None) -> Configuration:
-    return Configuration(
-        name=name,
-        preprocessing=Preprocessing(
-            orientation="canonical",
-            transpose=(1, 0, 2),
-            spacing_mm=(1.5, 1.5, 0.8),
-            normalization=(Component(name="zscore"),),
-            mask_normalization=(False,),
-            intensities=(STATISTICS,),
-        ),
-        patch_size_voxels=(8, 8, 8),
-        batch_size=2,
-        median_shape_voxels=(12, 12, 12),
-        topology=Topology(
-            features=(4, 6),
-            strides=((1, 1, 1), (2, 2, 2)),
-            kernels=((3, 3, 3),) * 2,
-            encoder_blocks=(1, 1),
-            decoder_blocks=(1,),
-        ),
-        network=Component(name="plain_unet"),
-        batch_dice=False,
+    return small_configuration(
+        name,
+        (8, 8, 8),
+        features=(4, 6),
+        median=(12, 12, 12),
+        preprocessing={"orientation": "canonical", "transpose": (1, 0, 2), "spacing_mm": (1.5, 1.5, 0.8)},
         previous_stage=previous,
     )
 

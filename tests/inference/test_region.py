@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import STATISTICS, two_levels
 
 from autoseg.core.geometry import Geometry
 from autoseg.core.labels import LabelSpace
@@ -19,8 +20,7 @@ from autoseg.inference.region import Organ, Story, cut_sides, find_organ, merge_
 from autoseg.inference.region_stage import MOST_GROWN, RegionStage
 from autoseg.inference.runner import RawImage
 from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
-from autoseg.specs.plan import Configuration, Preprocessing, Region, Topology
+from autoseg.specs.plan import Configuration, Preprocessing, Region
 
 SPACE = LabelSpace.parse({"background": 0, "liver": 1, "tumour": 2})
 SHAPE = (20, 30, 40)
@@ -28,9 +28,6 @@ SPACING = (2.0, 1.0, 1.0)
 DIRECTION = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
 GEOMETRY = Geometry(SHAPE, SPACING, (0.0, 0.0, 0.0), DIRECTION)
 REGION = Region(labels=(1, 2), host=1, found_as=(1,), volume_ml=(1.0, 2.0), margin_mm=4.0)
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 
 
 def second_stage(region: Region = REGION, **preprocessing) -> Configuration:
@@ -44,17 +41,13 @@ def second_stage(region: Region = REGION, **preprocessing) -> Configuration:
         "crop_to_nonzero": False,
         **preprocessing,
     }
-    topology = Topology(
-        features=(4, 6), strides=((1, 1, 1), (2, 2, 2)), kernels=((3, 3, 3),) * 2, encoder_blocks=(1, 1),
-        decoder_blocks=(1,),
-    )  # fmt: skip
     return Configuration(
         name="3d_roi_fullres",
         preprocessing=Preprocessing(**section),
         patch_size_voxels=(8, 8, 8),
         batch_size=2,
         median_shape_voxels=(12, 12, 12),
-        topology=topology,
+        topology=two_levels(3, (4, 6)),
         network=Component(name="plain_unet"),
         batch_dice=True,
         previous_stage="3d_organ",

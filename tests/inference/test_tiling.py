@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small import two_levels
 from torch import nn
 from torch.nn import functional
 
 from autoseg.imageops.grid import core_starts
 from autoseg.inference.sliding import predict_logits
 from autoseg.networks import networks
-from autoseg.specs.plan import Topology
 
 CONTEXT = 10
 
@@ -18,17 +18,10 @@ CONTEXT = 10
 def network(name: str, dimensions: int, *, context: int = CONTEXT) -> nn.Module:
     """Two levels with batch norm of random statistics; its receptive field is below the context."""
     torch.manual_seed(0)
-    topology = Topology(
-        features=(6, 8),
-        strides=((1,) * dimensions, (2,) * dimensions),
-        kernels=((3,) * dimensions,) * 2,
-        encoder_blocks=(1, 1),
-        decoder_blocks=(1,),
-    )
     options: dict[str, object] = {"norm": "batch", "context_voxels": (context,) * dimensions}
     if name == "plain_unet":
         options |= {"downsampling": "max_pool"}
-    made: nn.Module = networks.build(name, options, topology=topology, channels=2, heads=3)
+    made: nn.Module = networks.build(name, options, topology=two_levels(dimensions, (6, 8)), channels=2, heads=3)
     for module in made.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small import two_levels
 from tiny import Silent, method, tiny_parts, tiny_run
 from torch import nn
 from twin import Twin
@@ -23,7 +24,6 @@ from autoseg.losses import losses
 from autoseg.losses._targets import make_targets
 from autoseg.networks import networks
 from autoseg.specs.document import Component
-from autoseg.specs.plan import Topology
 from autoseg.training.objective import Objective
 from autoseg.training.step import gradient_step
 from autoseg.training.trainer import Trainer
@@ -72,16 +72,6 @@ def test_augmentations(gpu: Twin, name: str, geometry: PatchGeometry) -> None:
     assert all(count <= 3 * 2 * most.get(wait, 0) for wait, count in gpu.waits.items()), gpu.waits
     torch.testing.assert_close(moved.cpu(), expected[0], atol=1e-5, rtol=1e-5)
     assert torch.equal(moved_labels.cpu(), expected[1])
-
-
-def two_levels(dimensions: int) -> Topology:
-    return Topology(
-        features=(4, 8),
-        strides=((1,) * dimensions, (2,) * dimensions),
-        kernels=((3,) * dimensions,) * 2,
-        encoder_blocks=(1, 1),
-        decoder_blocks=(1,),
-    )
 
 
 NETWORKS = [*((name, {}) for name in networks.names()), ("plain_unet", {"skip": "aligned"})]

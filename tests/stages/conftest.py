@@ -7,23 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from small import small_configuration
 
 from autoseg.core.geometry import Geometry
 from autoseg.core.workspace import Workspace
 from autoseg.io.images import write_label
 from autoseg.specs.dataset import Dataset
-from autoseg.specs.document import Component
-from autoseg.specs.fingerprint import IntensityStatistics
 from autoseg.specs.method import Method
-from autoseg.specs.plan import Configuration, Preprocessing, Topology
 from autoseg.specs.run import Run, Schedule
 from autoseg.stages import ensemble, evaluate
 
 SHAPE = (8, 10, 12)
 GRID = Geometry(SHAPE, (2.0, 1.0, 1.0), (3.0, -4.0, 5.0))
-STATISTICS = IntensityStatistics(
-    mean=0.0, median=0.0, std=1.0, minimum=-1.0, maximum=1.0, percentile_00_5=-1.0, percentile_99_5=1.0
-)
 LABELS: dict[str, int | tuple[int, ...]] = {"background": 0, "first": 1, "second": 2}
 
 
@@ -94,7 +89,6 @@ class Fabricated:
 def run_document(
     dataset: str, configuration: str, fold: str, train_cases: tuple[str, ...], val_cases: tuple[str, ...]
 ) -> Run:
-    dimensions = 2 if configuration == "2d" else 3
     return Run(
         dataset=dataset,
         fold=fold,
@@ -102,28 +96,12 @@ def run_document(
         device="cpu",
         precision="float32",
         plan="0" * 12,
-        configuration=Configuration(
-            name=configuration,
-            preprocessing=Preprocessing(
-                orientation="as_stored",
-                transpose=(0, 1, 2),
-                spacing_mm=GRID.spacing_mm,
-                normalization=(Component(name="zscore"),),
-                mask_normalization=(False,),
-                intensities=(STATISTICS,),
-            ),
-            patch_size_voxels=(8,) * dimensions,
-            batch_size=2,
-            median_shape_voxels=SHAPE,
-            topology=Topology(
-                features=(4, 6),
-                strides=((1,) * dimensions, (2,) * dimensions),
-                kernels=((3,) * dimensions,) * 2,
-                encoder_blocks=(1, 1),
-                decoder_blocks=(1,),
-            ),
-            network=Component(name="plain_unet"),
-            batch_dice=False,
+        configuration=small_configuration(
+            configuration,
+            (8,) * (2 if configuration == "2d" else 3),
+            features=(4, 6),
+            median=SHAPE,
+            preprocessing={"orientation": "as_stored", "transpose": (0, 1, 2), "spacing_mm": GRID.spacing_mm},
         ),
         method=Method(name="autoseg"),
         schedule=Schedule(epochs=1, iterations_per_epoch=1, validation_iterations=1),
